@@ -1,0 +1,104 @@
+"""YAML files and ``key=value`` overrides into a ``Config``; errors name the file, the key and the nearest known key."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from dcam_dist.config.schema import Config
+from dcam_dist.errors import UsageError
+
+Tree = dict[str, Any]
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a configuration file and apply overrides.
+
+    Args:
+        path: A YAML file; ``None`` for the defaults.
+        overrides: Settings as ``section.key=value``, the value in YAML.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        UsageError: A missing or malformed file, an unknown key, or a value out of range.
+    """
+    tree = _read_yaml(Path(path)) if path is not None else {}
+    where = str(path) if path is not None else "defaults"
+    for override in overrides:
+        _apply_override(tree, override)
+        where = f"{path or 'defaults'} with overrides"
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UsageError(f"{where}: {_first_problem(error)}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML that ``load_config`` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read_yaml(path: Path) -> Tree:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such configuration file; the shipped ones are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as UTF-8 text ({type(error).__name__})") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: a configuration is a mapping of sections, not a {type(tree).__name__}")
+    return tree
+
+
+def _apply_override(tree: Tree, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(f"{override!r}: settings are written section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"{override!r}: the value is not valid YAML") from None
+    *sections, name = key.split(".")
+    for section in sections:
+        child = tree.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise UsageError(f"{override!r}: {section} is not a section")
+        tree = child
+    tree[name] = value
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    path = [str(part) for part in problem["loc"]]
+    key = ".".join(path) or "the whole configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{_suggestion(path)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem.get("input")
+    shown = "" if isinstance(value, Mapping | BaseModel) else f" (got {value!r})"
+    return f"{key}: {message}{shown}"
+
+
+def _suggestion(path: list[str]) -> str:
+    known = list(_known_keys(Config))
+    wanted = ".".join(path)
+    by_name = [key for key in known if key.rsplit(".", 1)[-1] == path[-1]]
+    near = by_name or difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(path[-1], known, n=1, cutoff=0.3)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterable[str]:
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _known_keys(info.annotation, f"{prefix}{name}.")

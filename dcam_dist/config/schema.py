@@ -1,0 +1,201 @@
+"""The configuration tree: frozen, unknown keys refused.
+
+Every choice that the paper leaves open is a field here. A comment or docstring says *paper* where the paper states the
+value, and *open* where it does not and the default is ours (DeepCluster's where it has one).
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+FLEISCHNER_GRADES = ("absent", "trace", "mild", "moderate", "confluent", "advanced destructive")
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Shape3 = tuple[Positive, Positive, Positive]
+
+
+class Section(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class GridConfig(Section):
+    """The training grid: a box around the lungs, resampled (open: the paper gives no input size)."""
+
+    shape: Shape3 = (128, 224, 288)
+    """Voxels along (z, y, x); each divisible by 16, the deepest down-sampling of the baseline."""
+    fit: Literal["stretch", "spacing"] = "stretch"
+    """``stretch``: the lungs' box fills the grid. ``spacing``: fixed voxel size, the lungs centred, the rest air."""
+    spacing_mm: tuple[Rate, Rate, Rate] | None = None
+    """Voxel size along (z, y, x) for ``fit: spacing``."""
+    margin_mm: Annotated[float, Field(ge=0)] = 5.0
+    """Added around the lungs' bounding box on each side."""
+
+    @field_validator("shape")
+    @classmethod
+    def _divisible(cls, shape: Shape3) -> Shape3:
+        if any(size % 16 for size in shape):
+            raise ValueError(f"each size must be divisible by 16 (four down-samplings), not {list(shape)}")
+        return shape
+
+    @model_validator(mode="after")
+    def _spacing_where_needed(self) -> "GridConfig":
+        if (self.fit == "spacing") != (self.spacing_mm is not None):
+            raise ValueError("spacing_mm goes with fit: spacing, and only with it")
+        return self
+
+
+class LabelConfig(Section):
+    """The label set, in ascending order of severity."""
+
+    names: tuple[str, ...] = FLEISCHNER_GRADES
+
+    @field_validator("names")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) < 2 or len({name.casefold() for name in names}) != len(names):
+            raise ValueError("a label set needs at least two distinct names")
+        return names
+
+
+class IngestConfig(Section):
+    """How scans become a cohort."""
+
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of patients in the test split where the table names none (paper: 500 of 2500)."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Dask worker processes; 0: one a core."""
+    memory_limit_gb: Rate = 4.0
+    """Memory limit of one Dask worker."""
+    max_voxels: Positive = 700_000_000
+    """Larger volumes are refused from their header."""
+
+
+class DataConfig(Section):
+    """How volumes reach the network."""
+
+    cohort: Path | None = None
+    window_hu: tuple[float, float] = (-1150.0, -300.0)
+    """Mapped to 0…1 and clipped (open; the range of the authors' supervised emphysema network)."""
+    prefetch: Positive = 4
+    """Volumes read ahead by each rank."""
+    threads: Positive = 2
+    """Reading threads of each rank."""
+
+    @field_validator("window_hu")
+    @classmethod
+    def _ordered(cls, window: tuple[float, float]) -> tuple[float, float]:
+        if window[0] >= window[1]:
+            raise ValueError("window_hu needs its lower bound first")
+        return window
+
+
+class NetworkConfig(Section):
+    """The feature extraction network f_θ."""
+
+    filters: Positive = 32
+    """Filters of the first convolution; the dense features have twice as many (open; the authors' public network: 32)."""
+    baseline_filters: Positive | None = None
+    """First filters of the baseline; null: matched to the proposed network's parameter count (paper: "more filters")."""
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the newest batch in the running statistics (open)."""
+    checkpointing: Literal["none", "block"] = "none"
+    """Activation checkpointing: ``block`` recomputes every block in the backward pass; the same weights either way."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """``bf16``: convolutions compute in bfloat16; parameters, statistics, pooling, head and loss stay float32."""
+
+
+class ClusteringConfig(Section):
+    """Scale → PCA → k-means, once an epoch."""
+
+    clusters: Annotated[int, Field(ge=2)] = 6
+    """Paper: six, as the Fleischner grades."""
+    backend: Literal["auto", "sklearn"] = "auto"
+    pca_components: Positive = 8
+    """At most min(cases, channels) are kept (open: the paper says "PCA-reduced")."""
+    whiten: bool = False
+    """DeepCluster whitens; the paper says only "scaled", and whitening ruins silhouette and Davies-Bouldin (open)."""
+    l2_normalize: bool = False
+    """Row-wise unit length after PCA, as DeepCluster (open)."""
+    iterations: Positive = 20
+    """Lloyd iterations (open; DeepCluster: 20)."""
+    restarts: Positive = 10
+    """k-means++ starts, the best of which is kept (open; DeepCluster: 1)."""
+
+
+class OptimizerConfig(Section):
+    """One optimizer with the network and the head as its two groups."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: Rate = 0.05
+    """Network (open; DeepCluster: SGD 0.05)."""
+    head_lr: Rate = 0.05
+    """Head (open; DeepCluster: its own SGD, 0.05, without momentum)."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Network only (open; DeepCluster: 0.9)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    """Both groups (open; DeepCluster: 1e-5)."""
+
+
+class TrainingConfig(Section):
+    """The epochs of the DeepCluster cycle."""
+
+    epochs: Positive = 100
+    """Open."""
+    batch_size: Positive = 4
+    """Cases in a global batch, over all ranks (open). Normalization statistics span it."""
+    passes: Positive = 1
+    """How often an epoch draws as many cases as the training split has (open)."""
+    balance: bool = True
+    """Draw every non-empty cluster equally often (DeepCluster's intent; open)."""
+    last_relu: bool = True
+    """Cluster the features after the last ReLU, f_θ's output as the paper defines it; DeepCluster leaves it out (open)."""
+    clip_norm: Rate | None = None
+    """Largest norm of the gradient of all parameters; null: not clipped (open)."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    engine: Literal["ddp"] = "ddp"
+    keep_checkpoints: Positive = 2
+    timeout_s: Positive = 600
+    """Longest wait for another rank."""
+
+
+class EvaluationConfig(Section):
+    """How the results are judged."""
+
+    permutations: Positive = 1000
+    bootstrap: Positive = 2000
+    silhouette_cases: Positive = 5000
+    """Above this many cases the silhouette is computed on a seeded sample."""
+
+
+class MapsConfig(Section):
+    """Which maps are made when no case is named."""
+
+    typical_cases: Positive = 2
+    """Most typical cases of each cluster (paper, Figure 1: two)."""
+
+
+class Config(Section):
+    """Everything that decides a run."""
+
+    method: Literal["dcam", "baseline", "supervised"] = "dcam"
+    """``dcam``: the proposed network. ``baseline``: without the up-sampling path. ``supervised``: dcam's on labels."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    output: Path | None = None
+    labels: LabelConfig = LabelConfig()
+    grid: GridConfig = GridConfig()
+    ingest: IngestConfig = IngestConfig()
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    clustering: ClusteringConfig = ClusteringConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    maps: MapsConfig = MapsConfig()
+
+    @property
+    def classes(self) -> int:
+        """Channels of the head: clusters, or grades when supervised."""
+        return len(self.labels.names) if self.method == "supervised" else self.clustering.clusters

@@ -1,0 +1,82 @@
+"""User errors: each is one clear line and one documented exit code.
+
+Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment, 75 stopped on request (requeue me).
+"""
+
+from enum import StrEnum
+
+
+class DcamError(Exception):
+    """An error that the user can act on; printed as one line, without a traceback unless ``--debug``."""
+
+    exit_code = 1
+
+
+class UsageError(DcamError):
+    """A wrong argument, option or configuration value."""
+
+    exit_code = 2
+
+
+class DataError(DcamError):
+    """Input data that cannot be used."""
+
+    exit_code = 3
+
+
+class EnvironmentFault(DcamError):
+    """Something the machine lacks: a device, a package, disk space."""
+
+    exit_code = 4
+
+
+class DcamWarning(UserWarning):
+    """A warning raised by this package itself."""
+
+
+class Reason(StrEnum):
+    """Why a case was set aside at ingest. The value is what users read and filter on."""
+
+    MISSING_FILE = "missing_file"
+    UNREADABLE = "unreadable"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    WRONG_MODALITY = "wrong_modality"
+    LOCALIZER = "localizer"
+    COLOUR = "colour"
+    SECONDARY_CAPTURE = "secondary_capture"
+    ENHANCED_MULTIFRAME = "enhanced_multiframe"
+    NO_RESCALE = "no_rescale"
+    TOO_FEW_SLICES = "too_few_slices"
+    MISSING_SLICES = "missing_slices"
+    DUPLICATE_SLICES = "duplicate_slices"
+    MIXED_SERIES = "mixed_series"
+    UNEVEN_SPACING = "uneven_spacing"
+    TILTED = "tilted"
+    BAD_GEOMETRY = "bad_geometry"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    NOT_FINITE = "not_finite"
+    NOT_HOUNSFIELD = "not_hounsfield"
+    MASK_MISMATCH = "mask_mismatch"
+    MASK_EMPTY = "mask_empty"
+    NO_LUNGS = "no_lungs"
+    LUNGS_EXCEED_GRID = "lungs_exceed_grid"
+    BAD_LABEL = "bad_label"
+    WORKER_DIED = "worker_died"
+
+
+class CaseRejected(DataError):
+    """One case cannot be used; ingest sets it aside and goes on with the others.
+
+    Args:
+        reason: The reason code.
+        detail: What was found and what to do, in one line that names no patient.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["CaseRejected"], tuple[Reason, str]]:
+        return type(self), (self.reason, self.detail)
