@@ -20,7 +20,17 @@ _PUBLIC = {
     "run_demo": "dcam_dist.commands.demo",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = [
+    "__version__",
+    "evaluate",
+    "ingest",
+    "load_config",
+    "open_cohort",
+    "run_demo",
+    "train",
+    "write_maps",
+    "write_phantom_cohort",
+]
 
 if TYPE_CHECKING:
     from dcam_dist.cohort import open_cohort

@@ -97,9 +97,9 @@ class NetworkConfig(Section):
     """The feature extraction network f_θ."""
 
     filters: Positive = 32
-    """Filters of the first convolution; the dense features have twice as many (open; the authors' public network: 32)."""
+    """Filters of the first convolution; the dense features have twice as many (open; authors' public net: 32)."""
     baseline_filters: Positive | None = None
-    """First filters of the baseline; null: matched to the proposed network's parameter count (paper: "more filters")."""
+    """First filters of the baseline; null: matched to the proposed network's parameters (paper: "more filters")."""
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the newest batch in the running statistics (open)."""
     checkpointing: Literal["none", "block"] = "none"
@@ -152,7 +152,7 @@ class TrainingConfig(Section):
     balance: bool = True
     """Draw every non-empty cluster equally often (DeepCluster's intent; open)."""
     last_relu: bool = True
-    """Cluster the features after the last ReLU, f_θ's output as the paper defines it; DeepCluster leaves it out (open)."""
+    """Cluster the features after the last ReLU, f_θ's output in the paper; DeepCluster leaves it out (open)."""
     clip_norm: Rate | None = None
     """Largest norm of the gradient of all parameters; null: not clipped (open)."""
     optimizer: OptimizerConfig = OptimizerConfig()
