@@ -1,0 +1,73 @@
+"""A fitted clustering: plain arrays, and how a case's features become a point and a cluster."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterModel:
+    """Scaler, PCA and centroids. Everything needed to assign a new scan; no code, no pickle.
+
+    Attributes:
+        mean_C: Subtracted from the features.
+        scale_C: Divides them after that (1 for a constant channel).
+        components_PC: Principal axes of the scaled features; the largest loading of each is positive.
+        variance_P: Variance of the scaled training features along each axis.
+        centroid_KP: Cluster centres in the clustering space.
+        whiten: Whether points are divided by the root of ``variance_P``.
+        l2_normalize: Whether points are scaled to unit length after that.
+    """
+
+    mean_C: Floats
+    scale_C: Floats
+    components_PC: Floats
+    variance_P: Floats
+    centroid_KP: Floats
+    whiten: bool
+    l2_normalize: bool
+
+    @property
+    def space(self) -> str:
+        """The clustering space in words, for tables that show a metric computed in it."""
+        steps = [f"PCA {len(self.components_PC)} of scaled lung-pooled features"]
+        steps += ["whitened"] if self.whiten else []
+        steps += ["unit length"] if self.l2_normalize else []
+        return ", ".join(steps)
+
+    def project(self, features_NC: Floats) -> Floats:
+        """Features (N, C) to points (N, P) of the clustering space."""
+        points_NP = ((features_NC - self.mean_C) / self.scale_C) @ self.components_PC.T
+        if self.whiten:
+            points_NP = points_NP / np.sqrt(np.maximum(self.variance_P, np.finfo(np.float32).tiny))
+        if self.l2_normalize:
+            lengths_N1 = np.linalg.norm(points_NP, axis=1, keepdims=True)
+            points_NP = points_NP / np.where(lengths_N1 > 0, lengths_N1, 1)  # a zero row stays zero
+        return np.ascontiguousarray(points_NP, dtype=np.float32)
+
+    def distances(self, points_NP: Floats) -> Floats:
+        """Euclidean distance of each point to each centroid, (N, K)."""
+        return centroid_distances(points_NP, self.centroid_KP)
+
+    def assign(self, features_NC: Floats) -> NDArray[np.int64]:
+        """Nearest centroid of each row of features, (N,)."""
+        return nearest(self.project(features_NC), self.centroid_KP)
+
+    def with_cluster_order(self, new_id_K: NDArray[np.int64]) -> "ClusterModel":
+        """The same model with cluster ``k`` renamed to ``new_id_K[k]``."""
+        centroids = np.empty_like(self.centroid_KP)
+        centroids[new_id_K] = self.centroid_KP
+        return replace(self, centroid_KP=centroids)
+
+
+def centroid_distances(points_NP: Floats, centroid_KP: Floats) -> Floats:
+    """Euclidean distance of each point to each centroid, (N, K) float32."""
+    return np.linalg.norm(points_NP[:, None] - centroid_KP[None], axis=2).astype(np.float32)
+
+
+def nearest(points_NP: Floats, centroid_KP: Floats) -> NDArray[np.int64]:
+    """Index of the nearest centroid of each point, (N,)."""
+    return np.argmin(centroid_distances(points_NP, centroid_KP), axis=1).astype(np.int64)

@@ -1,0 +1,18 @@
+"""Processes, collectives and engines."""
+
+from dcam_dist.distributed.collectives import all_true, broadcast_array, gather_rows, same_everywhere, sum_over_ranks
+from dcam_dist.distributed.context import ProcessContext, open_processes
+from dcam_dist.distributed.ddp import DdpEngine
+from dcam_dist.distributed.engine import Engine
+
+__all__ = [
+    "DdpEngine",
+    "Engine",
+    "ProcessContext",
+    "all_true",
+    "broadcast_array",
+    "gather_rows",
+    "open_processes",
+    "same_everywhere",
+    "sum_over_ranks",
+]

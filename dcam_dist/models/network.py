@@ -1,0 +1,70 @@
+"""f_θ and the head g_W together, and the three ways of using them: pooled features, logits, activation maps."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dcam_dist.models.encoder3d import Encoder3D
+from dcam_dist.models.unet3d import UNet3D
+
+HEAD_STD = 0.01  # DeepCluster's N(0, 0.01)
+
+
+class ClusterNetwork(nn.Module):
+    """A feature network and a 1×1×1 convolution with bias as the head.
+
+    Attributes:
+        body: f_θ.
+        head: g_W, one output channel a cluster.
+    """
+
+    def __init__(self, body: UNet3D | Encoder3D, classes: int) -> None:
+        super().__init__()
+        self.body, self.head = body, nn.Conv3d(body.channels, classes, kernel_size=1)
+
+    def forward(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor) -> Tensor:
+        """Logits of shape (B, K): the head on the lung mean of the features."""
+        return self.classify(self.pooled_features(volume_BCDHW, lung_mask_BCDHW))
+
+    def pooled_features(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor, *, last_relu: bool = True) -> Tensor:
+        """Lung-pooled features of shape (B, C), float32."""
+        return pool_over_lungs(self.body(volume_BCDHW, last_relu=last_relu), lung_mask_BCDHW, self.body.stride)
+
+    def classify(self, pooled_BC: Tensor) -> Tensor:
+        """The head on pooled features: logits of shape (B, K)."""
+        return F.linear(pooled_BC, self.head.weight.flatten(1), self.head.bias)
+
+    def activation_maps(self, volume_BCDHW: Tensor) -> Tensor:
+        """Dense clustering activation maps: the head on the features of every voxel, (B, K, D, H, W) float32.
+
+        The head is linear, so the lung mean of a map equals the scan's logit for that cluster. For the baseline the
+        maps have the resolution of its features, 1/16 of the input.
+        """
+        dense_BCDHW = self.body(volume_BCDHW).float()
+        return F.conv3d(dense_BCDHW, self.head.weight, self.head.bias)
+
+    @torch.no_grad()
+    def draw_head(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A new random head, N(0, 0.01) weights and zero bias (DeepCluster), as (weight, bias) on the CPU."""
+        weight = torch.empty(self.head.weight.shape).normal_(0.0, HEAD_STD, generator=generator)
+        return weight, torch.zeros(self.head.out_channels)
+
+
+def pool_over_lungs(features_BCDHW: Tensor, lung_mask_BCDHW: Tensor, stride: int = 1) -> Tensor:
+    """Mean of the features over the lungs, (B, C) float32.
+
+    Args:
+        features_BCDHW: Features, at ``1/stride`` of the mask's resolution.
+        lung_mask_BCDHW: One channel, at the input's resolution.
+        stride: For strided features, each voxel weighs by its share of lung.
+    """
+    weight = lung_mask_BCDHW.float()
+    if stride > 1:
+        weight = F.avg_pool3d(weight, stride)
+    total_BC = torch.einsum("bcdhw,bdhw->bc", features_BCDHW.float(), weight[:, 0])
+    return total_BC / weight.sum(dim=(1, 2, 3, 4), keepdim=False)[:, None]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())

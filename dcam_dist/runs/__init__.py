@@ -1,0 +1,15 @@
+"""A run's directory: resolved configuration, checkpoints, metrics."""
+
+from dcam_dist.runs.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
+from dcam_dist.runs.directory import open_run_directory, read_run_config
+from dcam_dist.runs.metrics_log import MetricsLog
+
+__all__ = [
+    "Checkpoint",
+    "MetricsLog",
+    "latest_checkpoint",
+    "open_run_directory",
+    "read_checkpoint",
+    "read_run_config",
+    "write_checkpoint",
+]

@@ -1,0 +1,71 @@
+"""The figures of an epoch that its users watch."""
+
+from typing import Any
+
+import numpy as np
+
+from dcam_dist.clustering import ClusterFit
+from dcam_dist.metrics import (
+    clustering_accuracy,
+    davies_bouldin,
+    match_clusters,
+    normalized_mutual_information,
+    silhouette,
+)
+from dcam_dist.profiling import peak_memory_bytes
+from dcam_dist.training.cycle import EpochResult
+from dcam_dist.training.job import TrainingJob
+
+
+def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
+    """One JSON-ready record: loss, cluster quality and agreement, seconds, throughput, memory.
+
+    ``accuracy`` is on the training split with the matching fitted on it; it is for watching, not for reporting.
+    """
+    outcome = result.outcome
+    values: dict[str, Any] = {
+        "epoch": result.epoch,
+        "loss": outcome.loss,
+        "steps": outcome.steps,
+        "seconds": result.seconds,
+        "volumes_per_second": outcome.volumes / result.seconds["train"],
+        "stall_seconds": outcome.stall_s,
+        "peak_memory_bytes": peak_memory_bytes(job.context.device),
+    }
+    if result.clustered.fit is not None:
+        values |= _cluster_metrics(result, result.clustered.fit, job)
+    return values
+
+
+def console_line(values: dict[str, Any], epochs: int) -> str:
+    """The same in one line for a console or a batch log."""
+    parts = [f"epoch {values['epoch'] + 1}/{epochs}", f"loss {values['loss']:.4f}"]
+    for name, short in (("nmi_previous", "NMI"), ("silhouette", "silhouette"), ("davies_bouldin", "DB")):
+        if values.get(name) is not None and np.isfinite(values[name]):
+            parts.append(f"{short} {values[name]:.3f}")
+    if "cluster_sizes" in values:
+        parts.append(f"sizes {'/'.join(map(str, values['cluster_sizes']))}")
+    seconds = " ".join(f"{name} {value:.1f}s" for name, value in values["seconds"].items() if value >= 0.05)
+    memory = f"{values['peak_memory_bytes'] / 2**30:.1f} GiB"
+    return ", ".join([*parts, seconds, f"{values['volumes_per_second']:.2f} volumes/s", memory])
+
+
+def _cluster_metrics(result: EpochResult, fit: ClusterFit, job: TrainingJob) -> dict[str, Any]:
+    label_N, clusters = fit.label_N, job.config.clustering.clusters
+    values: dict[str, Any] = {
+        "inertia": fit.inertia,
+        "repaired_clusters": fit.repaired,
+        "cluster_sizes": np.bincount(label_N, minlength=clusters).tolist(),
+        "silhouette": silhouette(
+            fit.points_NP, label_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
+        ),
+        "davies_bouldin": davies_bouldin(fit.points_NP, label_N),
+        "nmi_previous": None,
+    }
+    if result.previous is not None:
+        values["nmi_previous"] = normalized_mutual_information(result.previous.label_N, label_N)
+    if (job.grade_N >= 0).any():
+        labels = len(job.cohort.description.label_names)
+        mapping_K = match_clusters(label_N, job.grade_N, clusters=clusters, labels=labels)
+        values["accuracy"] = clustering_accuracy(label_N, job.grade_N, mapping_K)
+    return values
