@@ -24,6 +24,10 @@ class DataError(DcamError):
     exit_code = 3
 
 
+class VolumeDamaged(DataError):
+    """A stored volume cannot be read. Met by one rank alone, which must say so itself."""
+
+
 class EnvironmentFault(DcamError):
     """Something the machine lacks: a device, a package, disk space."""
 

@@ -65,9 +65,11 @@ class ClusterModel:
 
 def centroid_distances(points_NP: Floats, centroid_KP: Floats) -> Floats:
     """Euclidean distance of each point to each centroid, (N, K) float32."""
-    return np.linalg.norm(points_NP[:, None] - centroid_KP[None], axis=2).astype(np.float32)
+    distance_NK: Floats = np.linalg.norm(points_NP[:, None] - centroid_KP[None], axis=2).astype(np.float32)
+    return distance_NK
 
 
 def nearest(points_NP: Floats, centroid_KP: Floats) -> NDArray[np.int64]:
     """Index of the nearest centroid of each point, (N,)."""
-    return np.argmin(centroid_distances(points_NP, centroid_KP), axis=1).astype(np.int64)
+    nearest_N: NDArray[np.int64] = np.argmin(centroid_distances(points_NP, centroid_KP), axis=1).astype(np.int64)
+    return nearest_N

@@ -28,6 +28,8 @@ LUNG_LABEL = "lungs"
 CASE_TABLE = "cases.json"
 QUARANTINE_TABLE = "quarantine.json"
 INCOMING = ".incoming"
+SHARD = "c/0/0/0"
+"""The one file that holds a volume."""
 
 
 def record_to_json(record: CaseRecord) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import zarr
 
 from dcam_dist.cohort import layout
 from dcam_dist.config.schema import GridConfig
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.errors import DataError, UsageError, VolumeDamaged
 from dcam_dist.types import CaseRecord, QuarantineEntry, Split
 
 
@@ -58,7 +58,11 @@ class Cohort:
         raise UsageError(f"{self.path}: no case {case_id!r}; cases.json lists the {len(self.cases)} cases")
 
     def hu(self, case_id: str, level: str = layout.GRID_LEVEL) -> da.Array:
-        """Lazy int16 HU of shape (D, H, W); one Dask task reads the whole volume."""
+        """Lazy int16 HU of shape (D, H, W); one Dask task reads the whole volume.
+
+        Raises:
+            VolumeDamaged: When the array is missing.
+        """
         return self._lazy(f"{layout.CASES}/{case_id}/{level}")
 
     def lung_mask(self, case_id: str, level: str = layout.GRID_LEVEL) -> da.Array:
@@ -66,10 +70,14 @@ class Cohort:
         return self._lazy(f"{layout.CASES}/{case_id}/labels/{layout.LUNG_LABEL}/{level}")
 
     def _lazy(self, name: str) -> da.Array:
+        shard = self.path / name / layout.SHARD
+        # Zarr reads a missing or empty shard as zeros, and zeros are plausible HU
+        if not shard.is_file() or not shard.stat().st_size:
+            raise VolumeDamaged(f"{shard}: missing or empty; ingest this case again")
         try:
             array = zarr.open_array(self.path, path=name, mode="r")
         except (FileNotFoundError, ValueError, KeyError):
-            raise DataError(f"{self.path}/{name}: the array is missing or damaged; ingest this case again") from None
+            raise VolumeDamaged(f"{self.path}/{name}: missing or damaged; ingest this case again") from None
         return da.from_array(array, chunks=-1, name=False)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.cohort.store import Cohort
 from dcam_dist.config.schema import DataConfig
-from dcam_dist.errors import DataError
+from dcam_dist.errors import VolumeDamaged
 
 Volume = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -49,7 +49,7 @@ def stream_batches(cohort: Cohort, batches: Iterable[Sequence[str]], data: DataC
         One ``VolumeBatch`` for each batch.
 
     Raises:
-        DataError: When a stored volume is missing or damaged; names the case.
+        VolumeDamaged: When a stored volume is missing or damaged; names the case.
     """
     plan = [tuple(batch) for batch in batches if batch]
     wanted = (case_id for batch in plan for case_id in batch)
@@ -75,7 +75,7 @@ def read_volume(cohort: Cohort, case_id: str, window_hu: tuple[float, float]) ->
     """One case: float32 volume in 0…1 and bool mask, both (D, H, W).
 
     Raises:
-        DataError: When a stored array is missing or damaged.
+        VolumeDamaged: When a stored array is missing or damaged.
     """
     low, high = window_hu
     try:
@@ -83,9 +83,9 @@ def read_volume(cohort: Cohort, case_id: str, window_hu: tuple[float, float]) ->
         volume: NDArray[np.float32] = hu.compute(scheduler="synchronous")
         mask: NDArray[np.uint8] = cohort.lung_mask(case_id).compute(scheduler="synchronous")
     except (ValueError, RuntimeError, OSError) as error:
-        raise DataError(f"{cohort.path}: case {case_id}: unreadable ({error}); ingest this case again") from None
+        raise VolumeDamaged(f"{cohort.path}: case {case_id}: unreadable ({error}); ingest this case again") from None
     if not mask.any():
-        raise DataError(f"{cohort.path}: case {case_id}: its lung mask is empty; ingest this case again")
+        raise VolumeDamaged(f"{cohort.path}: case {case_id}: its lung mask is empty; ingest this case again")
     return volume, mask.astype(bool)
 
 

@@ -65,7 +65,8 @@ def open_processes(timeout_s: int = 600) -> Iterator[ProcessContext]:
 
 def _join(context: ProcessContext, backend: str, timeout: timedelta) -> None:
     if context.world_size == 1:
-        dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1, timeout=timeout)
+        store = torch._C._distributed_c10d.HashStore()  # in this process: no port, no file
+        dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=timeout)
     elif _variable("LOCAL_WORLD_SIZE") == context.world_size:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(

@@ -1,5 +1,7 @@
 """The default engine: PyTorch's DistributedDataParallel over gloo or NCCL."""
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
@@ -20,9 +22,10 @@ class DdpEngine:
         self.network = network.to(context.device)
         self._clip_norm = training.clip_norm
         self._optimizer = build_optimizer(self.network, training.optimizer)
-        self._replica = DistributedDataParallel(
-            self.network, broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=False
-        )
+        with warnings.catch_warnings():
+            # newer releases rename broadcast_buffers, older ones know no other name
+            warnings.simplefilter("ignore", FutureWarning)
+            self._replica = DistributedDataParallel(self.network, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def forward(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor) -> Tensor:
         """See ``Engine``."""

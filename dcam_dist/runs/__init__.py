@@ -3,13 +3,16 @@
 from dcam_dist.runs.checkpoint import Checkpoint, latest_checkpoint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.directory import open_run_directory, read_run_config
 from dcam_dist.runs.metrics_log import MetricsLog
+from dcam_dist.runs.restore import RestoredRun, restore_run
 
 __all__ = [
     "Checkpoint",
     "MetricsLog",
+    "RestoredRun",
     "latest_checkpoint",
     "open_run_directory",
     "read_checkpoint",
     "read_run_config",
+    "restore_run",
     "write_checkpoint",
 ]

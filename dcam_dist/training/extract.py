@@ -44,6 +44,8 @@ def extract_features(
     for position, batch in enumerate(stream_batches(cohort, batches, data)):
         volume, mask = to_device(batch, context)
         features_NC[position] = network.pooled_features(volume, mask, last_relu=last_relu)[0]
+    if not case_ids:
+        return FeatureTable(features_NC.cpu().numpy(), ())
     gathered = gather_rows(features_NC, rows.to(context.device), len(case_ids))
     return FeatureTable(gathered.cpu().numpy(), tuple(case_ids))
 

@@ -1,0 +1,41 @@
+"""The entry point: run a verb, turn errors into one line and an exit code."""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit code that ``dcam_dist.errors`` documents."""
+    from dcam_dist.cli import app
+
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="dcam-dist")
+    except KeyboardInterrupt:
+        return _say("interrupted", 130)
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    from dcam_dist.errors import DcamError, EnvironmentFault, VolumeDamaged
+
+    if not isinstance(error, DcamError):
+        return _say(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1)
+    # most errors are raised by all ranks alike, and one line is enough
+    if os.environ.get("RANK", "0") == "0" or isinstance(error, VolumeDamaged | EnvironmentFault):
+        return _say(str(error), error.exit_code)
+    return error.exit_code
+
+
+def _say(line: str, code: int) -> int:
+    print(f"dcam-dist: {' '.join(line.split())}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Read a run back for evaluation, maps and inference."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcam_dist.config import Config
+from dcam_dist.errors import UsageError
+from dcam_dist.models import ClusterNetwork, build_network
+from dcam_dist.runs.checkpoint import Checkpoint, latest_checkpoint
+from dcam_dist.runs.directory import read_run_config
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredRun:
+    """A trained run.
+
+    Attributes:
+        path: The run's directory.
+        config: Its resolved configuration; ``config.data.cohort`` is the cohort it was trained on.
+        network: The network with the run's weights, in evaluation mode, on the CPU.
+        checkpoint: The newest checkpoint; its ``clustering`` is ``None`` for supervised runs.
+    """
+
+    path: Path
+    config: Config
+    network: ClusterNetwork
+    checkpoint: Checkpoint
+
+
+def restore_run(run: str | Path) -> RestoredRun:
+    """Restore a run that has finished.
+
+    Raises:
+        UsageError: When there is no run, or its training has not finished.
+        DataError: When no checkpoint of it verifies.
+    """
+    config, checkpoint = read_run_config(run), latest_checkpoint(Path(run))
+    if checkpoint is None or not checkpoint.finished:
+        raise UsageError(f"{run}: training has not finished; go on with: dcam-dist train --config {run}/config.yaml")
+    network = build_network(config)
+    prefix = "network."
+    network.load_state_dict({n.removeprefix(prefix): t for n, t in checkpoint.engine.items() if n.startswith(prefix)})
+    network.eval()
+    return RestoredRun(Path(run), config, network, checkpoint)

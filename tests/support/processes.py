@@ -1,0 +1,24 @@
+"""Real processes for the tests: torchrun on this machine, and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def torchrun(processes: int, arguments: list[str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
+    return run([*launcher, *arguments], timeout=timeout)
+
+
+def dcam_dist(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "dcam_dist", *map(str, arguments)], timeout=timeout)
+
+
+def run(command: list[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
