@@ -9,9 +9,10 @@ PERTURBATION = 1.0 / 1024.0  # of each coordinate, multiplicatively, up for one 
 
 
 def repair_empty_clusters(points_NP: Floats, centroid_KP: Floats) -> tuple[Floats, NDArray[np.int64], int]:
-    """Assign points, and give every empty cluster a perturbed copy of the most populous one's centroid.
+    """Assign points, and give every empty cluster a perturbed copy of a populous one's centroid.
 
-    Where the perturbation parts no point (identical rows), the cluster stays empty.
+    The most populous cluster that the perturbation parts is split. Where it parts none (identical rows), the cluster
+    stays empty.
 
     Args:
         points_NP: Points of the clustering space.
@@ -20,15 +21,27 @@ def repair_empty_clusters(points_NP: Floats, centroid_KP: Floats) -> tuple[Float
     Returns:
         Centroids, nearest centroid of each point, and the number of clusters refilled.
     """
-    centroids = centroid_KP.copy()
-    label_N = nearest(points_NP, centroids)
-    repaired = 0
-    for empty in np.flatnonzero(np.bincount(label_N, minlength=len(centroids)) == 0):
-        populous = int(np.bincount(label_N, minlength=len(centroids)).argmax())
-        trial = centroids.copy()
-        trial[empty] = centroids[populous] * (1 + PERTURBATION)
-        trial[populous] = centroids[populous] * (1 - PERTURBATION)
-        trial_label_N = nearest(points_NP, trial)
-        if (trial_label_N == empty).any() and (trial_label_N == populous).any():
-            centroids, label_N, repaired = trial, trial_label_N, repaired + 1
+    centroids, label_N, repaired = centroid_KP, nearest(points_NP, centroid_KP), 0
+    for empty in np.flatnonzero(_sizes(label_N, centroids) == 0):
+        for populous in np.argsort(-_sizes(label_N, centroids), kind="stable"):
+            trial = _split(centroids, int(empty), int(populous))
+            trial_label_N = nearest(points_NP, trial)
+            if _occupied(trial_label_N) > _occupied(label_N):
+                centroids, label_N, repaired = trial, trial_label_N, repaired + 1
+                break
     return centroids, label_N, repaired
+
+
+def _split(centroid_KP: Floats, empty: int, populous: int) -> Floats:
+    split = centroid_KP.copy()
+    split[empty] = centroid_KP[populous] * (1 + PERTURBATION)
+    split[populous] = centroid_KP[populous] * (1 - PERTURBATION)
+    return split
+
+
+def _sizes(label_N: NDArray[np.int64], centroid_KP: Floats) -> NDArray[np.int64]:
+    return np.bincount(label_N, minlength=len(centroid_KP))
+
+
+def _occupied(label_N: NDArray[np.int64]) -> int:
+    return len(np.unique(label_N))

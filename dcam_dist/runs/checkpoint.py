@@ -121,7 +121,8 @@ def _write_files(side: Path, checkpoint: Checkpoint) -> None:
     assignment, clustering = checkpoint.assignment, checkpoint.clustering
     if clustering is not None:
         arrays = {f.name: getattr(clustering, f.name) for f in fields(clustering) if f.name not in _FLAGS}
-        safetensors.numpy.save_file(arrays, side / CLUSTERING)
+        # safetensors writes an array's memory as it lies, and PCA hands out Fortran order
+        safetensors.numpy.save_file({n: np.ascontiguousarray(a) for n, a in arrays.items()}, side / CLUSTERING)
     state = {
         "epoch": checkpoint.epoch,
         "finished": checkpoint.finished,

@@ -20,7 +20,7 @@ Edit = Callable[[list[Dataset]], Any]
 
 def chest_hu(shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.ndarray:
     """Air around a box of tissue with two boxes of lung, and a little noise."""
-    depth, height, width = shape
+    _, height, width = shape
     hu = np.full(shape, -1000, np.int16)
     hu[:, height // 8 : -(height // 8), width // 8 : -(width // 8)] = 40
     hu += np.random.default_rng(seed).integers(-15, 16, shape).astype(np.int16)
@@ -30,7 +30,7 @@ def chest_hu(shape: tuple[int, int, int] = SHAPE, seed: int = 0) -> np.ndarray:
 
 def lung_box(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     """Where ``chest_hu`` has its lungs."""
-    depth, height, width = shape
+    _, height, width = shape
     mask = np.zeros(shape, bool)
     for left in (width // 4, width // 2 + 1):
         mask[2:-2, height // 4 : -(height // 4), left : left + width // 5] = True
@@ -50,9 +50,9 @@ def geometry(
     return Geometry.from_matrix(shape, matrix)
 
 
-def write_image(path: Path, values: np.ndarray, where: Geometry | None = None) -> Path:
+def write_image(path: Path, values: np.ndarray, where: Geometry | None = None, *, compressed: bool = True) -> Path:
     """Write an array in any format of SimpleITK."""
-    sitk.WriteImage(to_sitk(values, where or geometry(values.shape)), str(path), useCompression=True)
+    sitk.WriteImage(to_sitk(values, where or geometry(values.shape)), str(path), useCompression=compressed)
     return path
 
 
@@ -64,7 +64,9 @@ def series(
     space = where or geometry(hu.shape)
     uid, study = uid or generate_uid(), generate_uid()
     frame = generate_uid()
-    return [_slice(hu, space, z, {"uid": uid, "study": study, "frame": frame, "patient": patient}) for z in range(len(hu))]
+    return [
+        _slice(hu, space, z, {"uid": uid, "study": study, "frame": frame, "patient": patient}) for z in range(len(hu))
+    ]
 
 
 def write_series(folder: Path, slices: list[Dataset], *, prefix: str = "IM") -> Path:

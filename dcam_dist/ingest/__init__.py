@@ -1,0 +1,15 @@
+"""From scans to a cohort: reading, quality checks, lung mask, training grid, and the Dask fan-out over the cases."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["IngestSummary", "ingest"]
+
+if TYPE_CHECKING:
+    from dcam_dist.ingest.run import IngestSummary, ingest
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:  # loaded on first use: the readers and Dask take a second to import
+        return getattr(import_module("dcam_dist.ingest.run"), name)
+    raise AttributeError(f"module 'dcam_dist.ingest' has no attribute {name!r}")

@@ -1,0 +1,101 @@
+"""``cases.csv``: one row a case, read strictly enough that no typing error passes unseen."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcam_dist.errors import DataError, UsageError
+
+COLUMNS = ("case_id", "image", "lung_mask", "split", "label", "patient_id")
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row, cells without surrounding blanks; empty where the table has no such column.
+
+    Attributes:
+        line: Line number in the file, from 1.
+        covariates: Further columns, as name and value. Empty cells are left out, and so are columns whose name ends in
+            ``_mask``: they hold paths, which have no place in a cohort.
+    """
+
+    line: int
+    case_id: str
+    image: str
+    lung_mask: str
+    split: str
+    label: str
+    patient_id: str
+    covariates: tuple[tuple[str, str], ...]
+
+
+def read_case_table(path: Path) -> tuple[TableRow, ...]:
+    """Read a case table.
+
+    The header's case and surrounding blanks do not matter, nor does a byte-order mark. Blank lines are skipped.
+
+    Raises:
+        UsageError: When there is no such file.
+        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed or doubled column, a row of
+            another length, an empty ``image`` cell, or one ``case_id`` twice. Names file and line.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save the table as CSV UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({type(error).__name__})") from None
+    lines = _lines(path, text)
+    header_line, header = next(lines, (1, []))
+    names = _header(path, header_line, header)
+    rows = tuple(_row(path, line, names, cells) for line, cells in lines)
+    if not rows:
+        raise DataError(f"{path}: no cases below the header")
+    _refuse_doubled_ids(path, rows)
+    return rows
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                yield line, stripped
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
+
+
+def _header(path: Path, line: int, header: list[str]) -> list[str]:
+    names = [name.casefold() if name.casefold() in COLUMNS else name for name in header]
+    if "image" not in names:
+        hint = "; separate the columns by commas" if any(";" in name or "\t" in name for name in names) else ""
+        raise DataError(f"{path}, line {line}: no column named image{hint}; known columns: {', '.join(COLUMNS)}")
+    folded = [name.casefold() for name in names]
+    if "" in folded or len(set(folded)) != len(folded):
+        raise DataError(f"{path}, line {line}: every column needs a name of its own")
+    return names
+
+
+def _row(path: Path, line: int, names: list[str], cells: list[str]) -> TableRow:
+    if len(cells) != len(names):
+        raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(names)} columns")
+    by_name = dict(zip(names, cells, strict=True))
+    known = {name: by_name.pop(name, "") for name in COLUMNS}
+    if not known["image"]:
+        raise DataError(f"{path}, line {line}: the image cell is empty")
+    further = tuple((name, cell) for name, cell in by_name.items() if cell and not name.casefold().endswith("_mask"))
+    return TableRow(line=line, covariates=further, **known)
+
+
+def _refuse_doubled_ids(path: Path, rows: tuple[TableRow, ...]) -> None:
+    first: dict[str, int] = {}
+    for row in rows:
+        if row.case_id and first.setdefault(row.case_id, row.line) != row.line:
+            raise DataError(f"{path}, line {row.line}: case_id {row.case_id!r} is also on line {first[row.case_id]}")

@@ -1,0 +1,183 @@
+"""``ingest``: scans in any of the supported forms into one cohort."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, open_cohort
+from dcam_dist.cohort.layout import CASES
+from dcam_dist.config import Config
+from dcam_dist.errors import DataError, UsageError
+from dcam_dist.ingest.case import CaseJob, ingest_case
+from dcam_dist.ingest.fanout import private_umask, run_cases
+from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path, save_identity
+from dcam_dist.ingest.scan_source import ScanSource
+from dcam_dist.ingest.sources import find_scans
+from dcam_dist.ingest.split import assign_splits
+from dcam_dist.types import CaseRecord, QuarantineEntry
+
+Progress = Callable[[int, int, int], None]
+"""Called after each case with the cases done, the cases in all, and those set aside."""
+
+Named = tuple[tuple[str, ScanSource], ...]
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What became of the scans.
+
+    Attributes:
+        cohort: The store.
+        accepted: Cases in the cohort.
+        quarantined: Cases set aside, by id.
+        private_file: Key and mapping of the pseudonyms; never share it.
+        strict: Whether a case set aside counts as a failure.
+    """
+
+    cohort: Path
+    accepted: int
+    quarantined: tuple[QuarantineEntry, ...]
+    private_file: Path
+    strict: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 when nothing was accepted or, if strict, anything was set aside."""
+        return 3 if self.accepted == 0 or (self.strict and self.quarantined) else 0
+
+
+def ingest(
+    sources: Sequence[Path | str],
+    out: Path | str,
+    *,
+    config: Config | None = None,
+    hash_ids: bool = False,
+    strict: bool = False,
+    assume_hu: bool = False,
+    progress: Progress | None = None,
+) -> IngestSummary:
+    """Bring scans into a cohort, each with its lungs found and resampled to the training grid.
+
+    Calling it again with the same sources goes on where it was interrupted, and makes anew only what has changed.
+    Several processes are started; a script that calls this needs the ``if __name__ == "__main__":`` guard.
+
+    Args:
+        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables with the columns
+            ``case_id, image, lung_mask, split, label, patient_id`` (all but ``image`` optional). Further columns are
+            kept as covariates, so they must not name a patient; nor must ``case_id``, which is kept as it is.
+        out: The cohort (a Zarr store). A private file with the key of the pseudonyms is written beside it.
+        config: Grid, labels, seed, and the section ``ingest``.
+        hash_ids: Replace given case ids by keyed hashes.
+        strict: Count every case set aside as a failure in the summary's ``exit_code``.
+        assume_hu: Take DICOM without rescale tags for HU.
+        progress: Called after each case.
+
+    Returns:
+        Counts and the cases set aside.
+
+    Raises:
+        UsageError: A source that does not exist, or an ``out`` that holds something else.
+        DataError: No scan found, a malformed table, or one patient in both splits.
+        EnvironmentFault: The file system fails.
+    """
+    config = config or Config()
+    cohort = Path(out)
+    scans = find_scans([Path(source) for source in sources], config.labels.names)
+    secret = load_identity(private_path(cohort))
+    named = _name(scans, secret, hash_ids=hash_ids)
+    _refuse_to_drop(cohort, {case_id for case_id, _ in named})
+    jobs = _jobs(named, secret, config)
+    with private_umask():
+        create_cohort(cohort, CohortDescription(config.grid, config.labels.names))
+        save_identity(private_path(cohort), _with_origins(secret, named))
+        accepted, quarantined = _run(cohort, named, jobs, config, assume_hu=assume_hu, progress=progress)
+        _remove_others(cohort, {record.case_id for record in accepted})
+        close_cohort(cohort, accepted, quarantined)
+    aside = tuple(sorted(quarantined, key=lambda entry: entry.case_id))
+    return IngestSummary(cohort, len(accepted), aside, private_path(cohort), strict)
+
+
+def _name(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
+    named: dict[str, ScanSource] = {}
+    for scan in scans:
+        case_id = secret.case_id(scan.given_id, scan.identity, hash_ids=hash_ids)
+        if named.setdefault(case_id, scan) is not scan:
+            raise DataError(f"case_id {case_id!r} names two scans; give each case an id of its own")
+    return tuple(sorted(named.items()))
+
+
+def _refuse_to_drop(cohort: Path, named: set[str]) -> None:
+    """Days of work must not vanish because one source was forgotten."""
+    try:
+        stored = {case.case_id for case in open_cohort(cohort).cases}
+    except (UsageError, DataError):  # none yet, or one that was never finished
+        return
+    if dropped := sorted(stored - named):
+        raise UsageError(
+            f"{cohort}: holds {len(dropped)} cases that these sources do not give ({dropped[0]}, …); "
+            "name all sources in one call, or choose another --out"
+        )
+
+
+def _jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob]:
+    usable = [(case_id, scan) for case_id, scan in named if scan.fault is None]
+    splits = assign_splits(
+        [scan.patient for _, scan in usable],
+        [scan.split for _, scan in usable],
+        [case_id for case_id, _ in usable],
+        test_fraction=config.ingest.test_fraction,
+        seed=config.seed,
+    )
+    return [
+        CaseJob(
+            case_id=case_id,
+            patient_key=secret.pseudonym(scan.patient),
+            split=split,
+            label=scan.label,
+            candidates=scan.candidates,
+            kind=scan.kind,
+            lung_mask=scan.lung_mask,
+            covariates=scan.covariates,
+            flags=scan.flags,
+        )
+        for (case_id, scan), split in zip(usable, splits, strict=True)
+    ]
+
+
+def _with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
+    origins = {
+        case_id: {"source": os.path.abspath(scan.location), "case_id": scan.given_id or "", "patient": scan.patient}  # noqa: PTH100 - keeps links as named
+        for case_id, scan in named
+    }
+    return replace(secret, cases={**secret.cases, **origins})
+
+
+def _run(
+    cohort: Path, named: Named, jobs: Sequence[CaseJob], config: Config, *, assume_hu: bool, progress: Progress | None
+) -> tuple[list[CaseRecord], list[QuarantineEntry]]:
+    accepted: list[CaseRecord] = []
+    faults = ((case_id, scan.fault) for case_id, scan in named if scan.fault is not None)
+    quarantined = [QuarantineEntry(case_id, str(reason), detail) for case_id, (reason, detail) in faults]
+    task = partial(_task, cohort.absolute(), config, assume_hu)
+    for outcome in run_cases(task, jobs, lambda job: job.case_id, config.ingest):
+        if isinstance(outcome, CaseRecord):
+            accepted.append(outcome)
+        else:
+            quarantined.append(outcome)
+        if progress is not None:
+            progress(len(accepted) + len(quarantined), len(named), len(quarantined))
+    return accepted, quarantined
+
+
+def _task(cohort: Path, config: Config, assume_hu: bool, job: CaseJob) -> CaseRecord:
+    return ingest_case(cohort, job, config, assume_hu=assume_hu)
+
+
+def _remove_others(cohort: Path, accepted: set[str]) -> None:
+    """What an interrupted call with other sources left, and earlier forms of cases now set aside."""
+    for folder in sorted((cohort / CASES).iterdir()):
+        if folder.is_dir() and folder.name not in accepted:
+            shutil.rmtree(folder)

@@ -1,0 +1,108 @@
+"""Rows of a case table as scans. A row that cannot be used is a scan at fault, not an error."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from dcam_dist.errors import CaseRejected, Reason
+from dcam_dist.ingest.case_table import TableRow
+from dcam_dist.ingest.dicom import group_series
+from dcam_dist.ingest.dicom_headers import looks_like_dicom, read_headers
+from dcam_dist.ingest.images import image_suffix
+from dcam_dist.ingest.labels import parse_label
+from dcam_dist.ingest.scan_source import (
+    DICOM_SUFFIXES,
+    ScanSource,
+    dicom_sources,
+    image_source,
+    series_source,
+    walk_files,
+)
+from dcam_dist.types import Split
+
+SEVERAL_SERIES = "several_series"
+UNREADABLE_FILES = "unreadable_files"
+
+
+def row_source(folder: Path, row: TableRow, label_names: Sequence[str]) -> ScanSource:
+    """The scan of one row.
+
+    Args:
+        folder: What the row's paths are relative to.
+        row: The row.
+        label_names: The label set.
+    """
+    path = folder / row.image
+    try:
+        source = _row_image(path)
+        described = replace(
+            source,
+            lung_mask=_row_mask(folder / row.lung_mask) if row.lung_mask else None,
+            split=_row_split(row.split),
+            label=parse_label(row.label, label_names),
+        )
+    except CaseRejected as rejected:
+        identity = f"path:{os.path.abspath(path)}"  # noqa: PTH100 - resolve() fails on what is no path at all
+        described = ScanSource(None, identity, identity, path, fault=(rejected.reason, rejected.detail))
+    if row.case_id:
+        own = described.patient == described.identity
+        patient = f"given:{row.case_id}" if own else described.patient
+        described = replace(described, given_id=row.case_id, patient=patient)
+    if row.patient_id:
+        described = replace(described, patient=f"patient:{row.patient_id}")
+    return replace(described, covariates=row.covariates)
+
+
+def _row_image(path: Path) -> ScanSource:
+    if _exists(path, folder=True):
+        return _folder_source(path)
+    if not _exists(path):
+        raise CaseRejected(Reason.MISSING_FILE, "the image of this row does not exist")
+    if image_suffix(path):
+        return image_source(path)
+    found = list(dicom_sources([path])) if looks_like_dicom(path) else []
+    if not found:
+        raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "the image of this row is no NIfTI, NRRD, MetaImage or DICOM")
+    return found[0]
+
+
+def _folder_source(folder: Path) -> ScanSource:
+    """One case of a folder: its CT series with the most slices, the smaller ones in reserve."""
+    read = read_headers(path for path in walk_files(folder) if looks_like_dicom(path))
+    headers = [header for _, header in read if header is not None]
+    groups = sorted(group_series(headers), key=lambda series: (series[0].modality not in ("CT", ""), -len(series)))
+    if not groups:
+        raise CaseRejected(Reason.MISSING_FILE, "the folder of this row holds no DICOM file")
+    unreadable = any(header is None and path.suffix.lower() in DICOM_SUFFIXES for path, header in read)
+    flags = [name for name, found in ((SEVERAL_SERIES, len(groups) > 1), (UNREADABLE_FILES, unreadable)) if found]
+    return replace(
+        series_source(groups[0]),
+        location=folder,
+        candidates=tuple(tuple(header.path for header in series) for series in groups),
+        flags=tuple(flags),
+    )
+
+
+def _row_mask(path: Path) -> Path:
+    if not _exists(path):
+        raise CaseRejected(Reason.MISSING_FILE, "the lung mask of this row does not exist")
+    return path
+
+
+def _row_split(text: str) -> Split | None:
+    wanted = text.casefold()
+    if not wanted:
+        return None
+    for split in get_args(Split):
+        if wanted == split:
+            return split  # type: ignore[no-any-return]
+    raise CaseRejected(Reason.BAD_LABEL, "the split is neither train nor test")
+
+
+def _exists(path: Path, *, folder: bool = False) -> bool:
+    try:
+        return path.is_dir() if folder else path.is_file()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False

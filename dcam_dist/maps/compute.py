@@ -1,0 +1,107 @@
+"""One scan through a trained network: its dense clustering activation maps (dCAMs) and what they add up to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from dcam_dist.cohort import Cohort
+from dcam_dist.cohort.stream import read_volume
+from dcam_dist.models import ClusterNetwork, pool_over_lungs
+from dcam_dist.runs import RestoredRun
+from dcam_dist.types import CaseRecord
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationMaps:
+    """The head on the dense features of one scan, and on their lung mean.
+
+    For the proposed network the lung mean of ``dense_KDHW`` is ``logit_K``, because the head is linear. For the
+    baseline the maps are interpolated from 1/16 of the grid's resolution, and the equality holds before that alone.
+
+    Attributes:
+        dense_KDHW: dCAMs on the training grid, in logits.
+        logit_K: The scan's logits.
+        feature_C: Lung-pooled features, as the clustering sees them.
+    """
+
+    dense_KDHW: Floats
+    logit_K: Floats
+    feature_C: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class MappedCase:
+    """One case with its maps and its place among the classes.
+
+    Attributes:
+        record: The case.
+        maps: Its activation maps.
+        lung_mask_DHW: bool, on the training grid.
+        class_id: 0-based. Its cluster (nearest centroid); for supervised runs the head's most probable grade.
+        probability_K: The head's probabilities, softmax of the scan's logits.
+        distance_K: Distance to each centroid in the clustering space; ``None`` for supervised runs.
+    """
+
+    record: CaseRecord
+    maps: ActivationMaps
+    lung_mask_DHW: NDArray[np.bool_]
+    class_id: int
+    probability_K: Floats
+    distance_K: Floats | None
+
+
+def map_case(run: RestoredRun, cohort: Cohort, case_id: str) -> MappedCase:
+    """Read one case and pass it through the run's network.
+
+    Raises:
+        UsageError: When the cohort has no such case.
+        VolumeDamaged: When its volume is unreadable.
+    """
+    record = cohort.case(case_id)
+    volume, lung_mask = read_volume(cohort, case_id, run.config.data.window_hu)
+    maps = activation_maps(run.network, volume, lung_mask, last_relu=run.config.training.last_relu)
+    probability_K = softmax(maps.logit_K)
+    model = run.checkpoint.clustering
+    if model is None:
+        return MappedCase(record, maps, lung_mask, int(probability_K.argmax()), probability_K, None)
+    distance_K = model.distances(model.project(maps.feature_C[None]))[0]
+    return MappedCase(record, maps, lung_mask, int(distance_K.argmin()), probability_K, distance_K)
+
+
+@torch.no_grad()
+def activation_maps(
+    network: ClusterNetwork, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], *, last_relu: bool = True
+) -> ActivationMaps:
+    """Dense clustering activation maps of one scan, with the network in evaluation mode.
+
+    Args:
+        network: f_θ and g_W.
+        volume_DHW: The HU window mapped to 0…1, on the training grid.
+        lung_mask_DHW: Same shape.
+        last_relu: Whether ``feature_C`` is taken after the last ReLU; without it, a second pass is made.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
+    features = network.body(volume)
+    pooled = pool_over_lungs(features, mask, network.body.stride)
+    dense = network.head(features.float())
+    if dense.shape[2:] != volume.shape[2:]:
+        # A coarse voxel is the middle of its 16³ block, which is what align_corners=False takes it for.
+        dense = F.interpolate(dense, size=volume.shape[2:], mode="trilinear", align_corners=False)
+    logits = network.classify(pooled)
+    seen = pooled if last_relu else network.pooled_features(volume, mask, last_relu=False)
+    return ActivationMaps(*(tensor[0].cpu().numpy() for tensor in (dense, logits, seen)))
+
+
+def softmax(logits_K: NDArray[np.floating[Any]]) -> Floats:
+    """Softmax over the first axis, float32."""
+    powers = np.exp(logits_K - logits_K.max(axis=0, keepdims=True))
+    probability_K: Floats = (powers / powers.sum(axis=0, keepdims=True)).astype(np.float32)
+    return probability_K

@@ -1,0 +1,118 @@
+"""``maps``: restore a run, pass cases through it, write their maps, their overviews and the figure."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcam_dist.cohort import Cohort, open_cohort
+from dcam_dist.distributed import open_processes
+from dcam_dist.errors import EnvironmentFault, UsageError
+from dcam_dist.maps.compute import map_case
+from dcam_dist.maps.export import export_case
+from dcam_dist.maps.figure1 import coronal_view, write_figure1
+from dcam_dist.maps.naming import ClassNames, class_names
+from dcam_dist.maps.overview import write_overview
+from dcam_dist.maps.scene import Scene, open_scene
+from dcam_dist.maps.slices import Slice
+from dcam_dist.maps.typical import TypicalCases, find_typical
+from dcam_dist.runs import RestoredRun, restore_run
+
+FOLDER, OVERVIEW, FIGURE = "maps", "overlay.png", "figure1.png"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MapsSummary:
+    """What was written.
+
+    Attributes:
+        folder: ``RUN/maps``.
+        case_ids: The cases, in the order written.
+        files: NIfTI, JSON and PNG files of all cases; not the figure.
+        figure: The typical cases of each class; ``None`` when cases were named.
+    """
+
+    folder: Path
+    case_ids: tuple[str, ...]
+    files: tuple[Path, ...]
+    figure: Path | None
+
+
+def write_maps(run: Path, *, case_ids: Sequence[str] = (), cohort: Path | None = None) -> MapsSummary:
+    """Write dense clustering activation maps of some cases of a finished run's cohort.
+
+    Each case gets a folder ``RUN/maps/<case_id>`` with one NIfTI file a class and one of the winning class, in the
+    scan's own space and affine, a JSON file, and a PNG overview. Clusters are numbered from 0 inside the program
+    and from 1 in everything that is written.
+
+    Args:
+        run: The run's directory.
+        case_ids: Cases of either split. None: the ``config.maps.typical_cases`` most typical training cases of each
+            class, and the figure that shows them side by side.
+        cohort: Where the cohort is, if not where it was at training.
+
+    Raises:
+        UsageError: No finished run, no cohort, another grid than the run's, or an unknown case.
+        DataError: A damaged checkpoint or volume.
+        EnvironmentFault: The files cannot be written.
+    """
+    restored = restore_run(run)
+    store = _open_matching_cohort(restored, cohort)
+    names, folder = class_names(restored.config), Path(run) / FOLDER
+    if case_ids:
+        chosen = tuple(store.case(case_id).case_id for case_id in dict.fromkeys(case_ids))
+        files, _ = _write_cases(restored, store, chosen, folder, names, {})
+        return MapsSummary(folder, chosen, files, None)
+    groups = _find_typical(restored, store)
+    shown_as = {case_id: group.class_id for group in groups for case_id in group.case_ids}
+    files, views = _write_cases(restored, store, tuple(shown_as), folder, names, shown_as)
+    title = f"The most typical training cases of each {names.kind} and their activation maps · {restored.config.method}"
+    figure = write_figure1(groups, views, folder / FIGURE, names, title)
+    return MapsSummary(folder, tuple(shown_as), files, figure)
+
+
+def _open_matching_cohort(restored: RestoredRun, cohort: Path | None) -> Cohort:
+    path = cohort or restored.config.data.cohort
+    if path is None:
+        raise UsageError(f"{restored.path}: its configuration names no cohort; say where it is with --cohort")
+    store = open_cohort(path)
+    if store.description.grid != restored.config.grid:
+        raise UsageError(f"{path}: has another training grid than {restored.path}; name the cohort of that run")
+    return store
+
+
+def _find_typical(restored: RestoredRun, store: Cohort) -> tuple[TypicalCases, ...]:
+    with open_processes(restored.config.training.timeout_s) as context:
+        restored.network.to(context.device)
+        groups = find_typical(restored, store, context, restored.config.maps.typical_cases)
+        restored.network.to("cpu")
+    return groups
+
+
+def _write_cases(
+    restored: RestoredRun,
+    store: Cohort,
+    case_ids: Sequence[str],
+    folder: Path,
+    names: ClassNames,
+    shown_as: dict[str, int],
+) -> tuple[tuple[Path, ...], dict[str, Slice]]:
+    files: list[Path] = []
+    views: dict[str, Slice] = {}
+    for case_id in case_ids:
+        scene = open_scene(map_case(restored, store, case_id), store)
+        files += _write_case(scene, folder / case_id, names)
+        if case_id in shown_as:
+            views[case_id] = coronal_view(scene, shown_as[case_id])
+        log.info("%s: %s", case_id, names.titles[scene.mapped.class_id])
+    return tuple(files), views
+
+
+def _write_case(scene: Scene, folder: Path, names: ClassNames) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return [*export_case(scene, folder, names), write_overview(scene, folder / OVERVIEW, names)]
+    except OSError as error:
+        raise EnvironmentFault(f"{folder}: cannot be written ({error.strerror})") from None
