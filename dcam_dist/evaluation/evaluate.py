@@ -18,6 +18,7 @@ from dcam_dist.evaluation.splits import SplitTable, splits_of
 from dcam_dist.evaluation.table import render_markdown
 from dcam_dist.runs import RestoredRun, restore_run
 
+HEAD, UNTRAINED = ", head's answer", ", untrained"
 LAA_ROW, DENSITOMETRY_ROW = DENSITOMETRY_ROWS = ("LAA-950 binning", "densitometry k-means")
 JSON_FILE, TABLE_FILE, CLUSTER_FILE = "evaluation.json", "evaluation.md", "clusters.csv"
 
@@ -61,7 +62,7 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
             scores, clusters = evaluate_run(run, opened, context)
             if context.is_main:
                 files += _write(run, opened, scores, clusters)
-            methods |= _labelled(scores, name)
+            methods |= _named(scores, run.config.method, name)
         shared = {row: methods.pop(row) for row in DENSITOMETRY_ROWS if row in methods}
         return Evaluation(methods | shared, tuple(files), context.is_main)
 
@@ -77,8 +78,10 @@ def evaluate_run(
         rows[run.config.method] = _scored(found.by_head, run.config, table, supervised=True)
     else:
         rows[run.config.method] = _scored(found.by_centroid, run.config, table)
-        rows[f"{run.config.method}, head's answer"] = _scored(found.by_head, run.config, table)
-        rows["untrained network"] = _scored(untrained_clusters(run, cohort, table, context), run.config, table)
+        rows[run.config.method + HEAD] = _scored(found.by_head, run.config, table)
+        rows[run.config.method + UNTRAINED] = _scored(
+            untrained_clusters(run, cohort, table, context), run.config, table
+        )
     return rows | _densitometry_rows(run.config, table), found
 
 
@@ -110,15 +113,15 @@ def _scored(splits: ClusteredSplits, config: Config, table: SplitTable, *, super
 
 
 def _names(runs: Sequence[RestoredRun]) -> list[str]:
-    names = ["" if len(runs) == 1 else run.path.resolve().name for run in runs]
+    names = [run.config.method if len(runs) == 1 else run.path.resolve().name for run in runs]
     if len(set(names)) != len(names):
         raise UsageError(f"two runs are called {max(names, key=names.count)!r}; the table tells them apart by name")
     return names
 
 
-def _labelled(scores: Mapping[str, MethodScores], name: str) -> dict[str, MethodScores]:
-    # the densitometry rows do not depend on the network, so several runs on one cohort share them
-    return {row if not name or row in DENSITOMETRY_ROWS else f"{name}: {row}": s for row, s in scores.items()}
+def _named(scores: Mapping[str, MethodScores], method: str, name: str) -> dict[str, MethodScores]:
+    # the densitometry rows do not depend on the network: several runs on one cohort share them
+    return {row if row in DENSITOMETRY_ROWS else name + row.removeprefix(method): s for row, s in scores.items()}
 
 
 def _write(

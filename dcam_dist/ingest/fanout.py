@@ -137,6 +137,7 @@ def _run_in_worker(task: Task[Job], job: Job, case_id: str) -> Outcome:
 def _cluster(workers: int, memory_gb: float) -> Iterator[Client]:
     """Single-thread processes on loopback, without dashboard, with scratch in a private folder."""
     with (
+        _undisturbed(),
         dask.config.set(_DASK),
         tempfile.TemporaryDirectory(prefix="dcam-ingest-") as scratch,
         LocalCluster(
@@ -153,3 +154,20 @@ def _cluster(workers: int, memory_gb: float) -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Undo what dask does to this process: it leaves its workers' malloc settings behind, and chats while closing.
+
+    Those settings return freed memory at once, which costs a training started from here a third of its speed.
+    """
+    before, logger = dict(os.environ), logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        os.environ.clear()
+        os.environ.update(before)

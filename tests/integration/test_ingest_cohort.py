@@ -89,6 +89,16 @@ def _open_ports(text):
 
 
 @pytest.mark.distributed
+@pytest.mark.distributed
+def test_the_environment_and_the_console_are_left_as_they_were(tmp_path, capfd):
+    # dask sets malloc variables for its workers; a training started afterwards would inherit them and slow down
+    _write(tmp_path)
+    before = dict(os.environ)
+    ingest([tmp_path / "cases.csv"], tmp_path / "c.zarr", config=_config(2))
+    assert dict(os.environ) == before
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_listens_beyond_this_machine():
     before = _open_ports(_listening("x").detail)
     (first, *_) = run_cases(_listening, ["a", "b", "c"], str, IngestConfig(workers=2))

@@ -13,14 +13,14 @@ from dcam_dist.types import UNASSIGNED, CaseRecord, Geometry
 SHAPE = (16, 32, 32)
 
 
-def make_cohort(path: Path, cases: int, *, labelled: bool = True, seed: int = 0) -> Path:
+def make_cohort(path: Path, cases: int, *, labelled: bool = True, seed: int = 0, shape=SHAPE) -> Path:
     """Every third case is a test case; grades go round."""
-    create_cohort(path, CohortDescription(GridConfig(shape=SHAPE), FLEISCHNER_GRADES))
+    create_cohort(path, CohortDescription(GridConfig(shape=shape), FLEISCHNER_GRADES))
     records = []
     for index in range(cases):
         grade = index % len(FLEISCHNER_GRADES)
-        hu, mask = make_volume(grade, np.random.default_rng([seed, index]))
-        geometry = Geometry.from_matrix(SHAPE, np.diag([8.0, 8.0, 12.0, 1.0]))
+        hu, mask = make_volume(grade, np.random.default_rng([seed, index]), shape)
+        geometry = Geometry.from_matrix(shape, np.diag([8.0, 8.0, 12.0, 1.0]))
         record = CaseRecord(
             case_id=f"case{index:03d}",
             patient_key=f"patient{index:03d}",
@@ -38,13 +38,13 @@ def make_cohort(path: Path, cases: int, *, labelled: bool = True, seed: int = 0)
     return path
 
 
-def make_volume(grade, rng):
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE), indexing="ij")
-    mask = np.zeros(SHAPE, dtype=bool)
+def make_volume(grade, rng, shape=SHAPE):
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
+    mask = np.zeros(shape, dtype=bool)
     for side in (-0.45, 0.45):
         mask |= (x - side) ** 2 / 0.16 + y**2 / 0.6 + z**2 / 0.8 < 1
-    lungs = -860 + rng.normal(0, 20, SHAPE) - 18 * grade * (z > 0)
-    return np.where(mask, lungs, 30 + rng.normal(0, 20, SHAPE)).astype(np.int16), mask
+    lungs = -860 + rng.normal(0, 20, shape) - 18 * grade * (z > 0)
+    return np.where(mask, lungs, 30 + rng.normal(0, 20, shape)).astype(np.int16), mask
 
 
 def settings(cohort: Path, **overrides: object) -> list[str]:

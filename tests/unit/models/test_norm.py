@@ -28,7 +28,9 @@ def test_one_process_gives_what_torch_gives_forward_backward_and_running():
     for norm in (ours, reference):
         y = norm(x)
         (y * weight).sum().backward()
-        results.append((y.detach(), x.grad.clone(), norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var))
+        results.append(
+            (y.detach(), x.grad.clone(), norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var)
+        )
         x.grad = None
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,1 @@
+"""Benchmarks and studies, on the public API alone."""
