@@ -86,8 +86,8 @@ def run_seed(folder: Path, seed: int, cases: int, processes: int) -> dict[str, A
 def report(study: dict[str, Any]) -> str:
     """Medians and ranges over the seeds, and how often a row beat its own null."""
     lines = [
-        f"{study['cases']} generated cases a seed, {len(study['seeds'])} seeds, test split, `configs/{study['config']}`. "
-        "Median [lowest, highest] over the seeds.",
+        f"{study['cases']} generated cases a seed, {len(study['seeds'])} seeds, test split, "
+        f"`configs/{study['config']}`. Median [lowest, highest] over the seeds.",
         "",
         "| method | ACC | its null's 95th percentile | seeds above it | ARI | NMI | κ | silhouette | DB |",
         "|---|---|---|---|---|---|---|---|---|",

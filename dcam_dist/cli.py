@@ -4,6 +4,8 @@ Heavy imports happen inside the verb, so that ``--help`` and shell completion an
 """
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+PROGRESS_S = 15.0
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML configuration; the shipped ones are in configs/.")
@@ -81,12 +85,32 @@ def ingest(
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [Path(source) for source in sources if source not in settings]
     summary = ingest_scans(
-        paths, out, config=load_config(config, settings), hash_ids=hash_ids, strict=strict, assume_hu=assume_hu
+        paths,
+        out,
+        config=load_config(config, settings),
+        hash_ids=hash_ids,
+        strict=strict,
+        assume_hu=assume_hu,
+        progress=_progress_lines(),
     )
     for entry in summary.quarantined:
         typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}")
     typer.echo(f"{summary.accepted} cases accepted, {len(summary.quarantined)} set aside: {out}")
     raise typer.Exit(summary.exit_code)
+
+
+def _progress_lines() -> Callable[[int, int, int], None]:
+    """A line now and then: a batch log must be neither silent nor full of bars."""
+    started = last = time.monotonic()
+
+    def show(done: int, total: int, set_aside: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PROGRESS_S:
+            last, left = now, (now - started) / done * (total - done)
+            typer.echo(f"{done} of {total} cases, {set_aside} set aside, about {left / 60:.0f} min left", err=True)
+
+    return show
 
 
 @app.command()

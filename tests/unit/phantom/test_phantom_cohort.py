@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from dcam_dist.errors import UsageError

@@ -64,7 +64,7 @@ def test_training_is_bit_for_bit_repeatable_and_resumes_bit_for_bit(tmp_path, sm
     class Interrupted(Exception):
         pass
 
-    import dcam_dist.training.cycle as cycle
+    from dcam_dist.training import cycle
 
     calls, original = [], cycle.train_epoch
 
