@@ -1,5 +1,6 @@
 """``demo``: the whole method on a small synthetic cohort, from DICOM to the table and the figure."""
 
+import os
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def run_demo(
         _train(file, method, cohort, run, processes)
     figure = _compare_and_draw(runs, say)
     made = {"scans": scans, "cohort": cohort, **runs, "table": runs["dcam"] / "evaluation.md", "figure": figure}
-    say(f"\ndone in {time.perf_counter() - started:.0f} s; made:")
+    say(f"done in {time.perf_counter() - started:.0f} s; made:")
     for name, path in made.items():
         say(f"  {name:9s} {path}")
     return made
@@ -67,7 +68,9 @@ def _make_cohort(scans: Path, cohort: Path, config: Config, say: Callable[[str],
 def _train(config_file: Path, method: str, cohort: Path, run: Path, processes: int) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "-m", "dcam_dist"]
     settings = [f"method={method}", f"data.cohort={cohort}", f"output={run}"]
-    ended = subprocess.run([*launcher, "train", "--config", str(config_file), *settings], check=False)
+    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    ended = subprocess.run([*launcher, "train", "--config", str(config_file), *settings], env=environment, check=False)
     if ended.returncode:
         raise DcamError(f"training {method} ended with {ended.returncode}; its message is above")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcam_dist.cohort import Cohort, open_cohort
+from dcam_dist.cohort import Cohort
 from dcam_dist.config import Config
 from dcam_dist.distributed import ProcessContext, open_processes
 from dcam_dist.errors import UsageError
@@ -16,7 +16,7 @@ from dcam_dist.evaluation.networks import NetworkClusters, trained_clusters, unt
 from dcam_dist.evaluation.scoring import ClusteredSplits, MethodScores, score
 from dcam_dist.evaluation.splits import SplitTable, splits_of
 from dcam_dist.evaluation.table import render_markdown
-from dcam_dist.runs import RestoredRun, restore_run
+from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
 
 HEAD, UNTRAINED = ", head's answer", ", untrained"
 LAA_ROW, DENSITOMETRY_ROW = DENSITOMETRY_ROWS = ("LAA-950 binning", "densitometry k-means")
@@ -58,7 +58,7 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
     files: list[Path] = []
     with open_processes() as context:
         for run, name in zip(restored, names, strict=True):
-            opened = open_cohort(cohort or run.config.data.cohort or "")
+            opened = open_cohort_of(run, cohort)
             scores, clusters = evaluate_run(run, opened, context)
             if context.is_main:
                 files += _write(run, opened, scores, clusters)

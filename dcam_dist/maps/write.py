@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcam_dist.cohort import Cohort, open_cohort
+from dcam_dist.cohort import Cohort
 from dcam_dist.distributed import open_processes
-from dcam_dist.errors import EnvironmentFault, UsageError
+from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps.compute import map_case
 from dcam_dist.maps.export import export_case
 from dcam_dist.maps.figure1 import coronal_view, write_figure1
@@ -16,7 +16,7 @@ from dcam_dist.maps.overview import write_overview
 from dcam_dist.maps.scene import Scene, open_scene
 from dcam_dist.maps.slices import Slice
 from dcam_dist.maps.typical import TypicalCases, find_typical
-from dcam_dist.runs import RestoredRun, restore_run
+from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
 
 FOLDER, OVERVIEW, FIGURE = "maps", "overlay.png", "figure1.png"
 
@@ -59,7 +59,7 @@ def write_maps(run: Path, *, case_ids: Sequence[str] = (), cohort: Path | None =
         EnvironmentFault: The files cannot be written.
     """
     restored = restore_run(run)
-    store = _open_matching_cohort(restored, cohort)
+    store = open_cohort_of(restored, cohort)
     names, folder = class_names(restored.config), Path(run) / FOLDER
     if case_ids:
         chosen = tuple(store.case(case_id).case_id for case_id in dict.fromkeys(case_ids))
@@ -71,16 +71,6 @@ def write_maps(run: Path, *, case_ids: Sequence[str] = (), cohort: Path | None =
     title = f"The most typical training cases of each {names.kind} and their activation maps · {restored.config.method}"
     figure = write_figure1(groups, views, folder / FIGURE, names, title)
     return MapsSummary(folder, tuple(shown_as), files, figure)
-
-
-def _open_matching_cohort(restored: RestoredRun, cohort: Path | None) -> Cohort:
-    path = cohort or restored.config.data.cohort
-    if path is None:
-        raise UsageError(f"{restored.path}: its configuration names no cohort; say where it is with --cohort")
-    store = open_cohort(path)
-    if store.description.grid != restored.config.grid:
-        raise UsageError(f"{path}: has another training grid than {restored.path}; name the cohort of that run")
-    return store
 
 
 def _find_typical(restored: RestoredRun, store: Cohort) -> tuple[TypicalCases, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcam_dist.cohort import Cohort, open_cohort
 from dcam_dist.config import Config
 from dcam_dist.errors import UsageError
 from dcam_dist.models import ClusterNetwork, build_network
@@ -42,3 +43,19 @@ def restore_run(run: str | Path) -> RestoredRun:
     network.load_state_dict({n.removeprefix(prefix): t for n, t in checkpoint.engine.items() if n.startswith(prefix)})
     network.eval()
     return RestoredRun(Path(run), config, network, checkpoint)
+
+
+def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
+    """The cohort that a run was trained on, or its copy at another place.
+
+    Raises:
+        UsageError: When there is none, or it has another grid or label set than the run.
+    """
+    path = moved or run.config.data.cohort
+    if path is None:
+        raise UsageError(f"{run.path}: its configuration names no cohort; say where it is with --cohort")
+    cohort = open_cohort(path)
+    description = cohort.description
+    if (description.grid, description.label_names) != (run.config.grid, run.config.labels.names):
+        raise UsageError(f"{path}: has another grid or label set than {run.path}; name the cohort of that run")
+    return cohort

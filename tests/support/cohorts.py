@@ -11,10 +11,14 @@ from dcam_dist.metrics import densitometry
 from dcam_dist.types import UNASSIGNED, CaseRecord, Geometry
 
 SHAPE = (16, 32, 32)
+BASELINE_SHAPE = (32, 32, 32)
+"""The baseline's deepest normalization would see 16 values on the smaller grid."""
 
 
-def make_cohort(path: Path, cases: int, *, labelled: bool = True, seed: int = 0, shape=SHAPE) -> Path:
-    """Every third case is a test case; grades go round."""
+def make_cohort(
+    path: Path, cases: int, *, labelled: bool = True, tested: bool = True, seed: int = 0, shape=SHAPE
+) -> Path:
+    """Every third case is a test case, or none; grades go round."""
     create_cohort(path, CohortDescription(GridConfig(shape=shape), FLEISCHNER_GRADES))
     records = []
     for index in range(cases):
@@ -24,7 +28,7 @@ def make_cohort(path: Path, cases: int, *, labelled: bool = True, seed: int = 0,
         record = CaseRecord(
             case_id=f"case{index:03d}",
             patient_key=f"patient{index:03d}",
-            split="test" if index % 3 == 2 else "train",
+            split="test" if tested and index % 3 == 2 else "train",
             label=grade if labelled else UNASSIGNED,
             scan=geometry,
             native=geometry,

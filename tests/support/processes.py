@@ -13,12 +13,20 @@ def torchrun(processes: int, arguments: list[str], *, timeout: float = 240) -> s
     return run([*launcher, *arguments], timeout=timeout)
 
 
+def python(arguments: list[str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, *arguments], timeout=timeout)
+
+
 def dcam_dist(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return run([sys.executable, "-m", "dcam_dist", *map(str, arguments)], timeout=timeout)
 
 
 def run(command: list[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def environment() -> dict[str, str]:
+    """One thread a process, and ``support`` importable."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "tests")}

@@ -75,7 +75,7 @@ def test_a_cohort_of_another_grid_is_refused(run, tmp_path):
     other = tmp_path / "other.zarr"
     create_cohort(other, CohortDescription(GridConfig(shape=(16, 16, 16)), FLEISCHNER_GRADES))
     close_cohort(other, [], [])
-    with pytest.raises(UsageError, match="another training grid"):
+    with pytest.raises(UsageError, match="another grid or label set"):
         write_maps(run, cohort=other)
 
 
