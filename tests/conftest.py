@@ -1,7 +1,12 @@
 from pathlib import Path
 
+import hypothesis
 import pytest
-from support.cohorts import make_cohort
+from support.cohorts import make_cohort, settings
+
+# a busy machine is no failure
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -15,6 +20,16 @@ def small_cohort(tmp_path_factory):
 @pytest.fixture(scope="session")
 def unlabelled_cohort(tmp_path_factory):
     return make_cohort(tmp_path_factory.mktemp("unlabelled") / "cohort.zarr", 9, labelled=False)
+
+
+@pytest.fixture(scope="session")
+def dcam_run(tmp_path_factory, small_cohort):
+    """A finished run of three epochs on the small cohort. Many tests read it: copy it to write into it."""
+    from dcam_dist.config import load_config
+    from dcam_dist.training import train
+
+    output = tmp_path_factory.mktemp("runs") / "dcam"
+    return train(load_config(None, settings(small_cohort, output=output, training__epochs=3))).run
 
 
 @pytest.fixture(scope="session")

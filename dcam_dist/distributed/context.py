@@ -1,5 +1,6 @@
 """Who this process is among its peers, and the process group's life."""
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -76,16 +77,20 @@ def _join(context: ProcessContext, backend: str, timeout: timedelta) -> None:
         dist.init_process_group(backend, timeout=timeout)
 
 
+_meetings = itertools.count()
+
+
 def _meeting_file() -> str:
     # torch's TCP store listens on all interfaces even when told 127.0.0.1, so one node meets in a file. The launcher
-    # is the parent of all ranks; with its start time it names this very launch, so a stale file is never met.
+    # is the parent of all ranks; with its start time it names this very launch, so a stale file is never met. Nor is
+    # the file of an earlier meeting of this launch, which the slower ranks may not have left yet.
     launcher = psutil.Process(os.getppid())
     folder = Path(tempfile.gettempdir()) / f"dcam-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise EnvironmentFault(f"{folder}: belongs to somebody else; set TMPDIR to a folder of your own")
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return f"file://{folder}/{launcher.pid}-{launcher.create_time():.2f}-{attempt}"
+    return f"file://{folder}/{launcher.pid}-{launcher.create_time():.2f}-{attempt}-{next(_meetings)}"
 
 
 def _variable(name: str) -> int:

@@ -62,8 +62,14 @@ def test_one_step_gives_the_same_weights_and_running_statistics(results, method,
     one, other = (latest_checkpoint(results[n] / f"{method}-step").engine for n in (1, ranks))
     assert one.keys() == other.keys()
     assert losses(results[ranks] / f"{method}-step")[1] == [1]
-    for name in one:
-        np.testing.assert_allclose(other[name].numpy(), one[name].numpy(), rtol=1e-5, atol=1e-5, err_msg=name)
+    gradients = [name for name in one if name.endswith("/momentum_buffer")]  # what it holds after one step
+    assert len(gradients) == sum(name.startswith("network.body") and "running" not in name for name in one)
+    for name in one.keys() - gradients:
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    for name in gradients:
+        # sums over 10⁵ voxels that nearly cancel before a normalization
+        largest = float(one[name].abs().max())
+        np.testing.assert_allclose(other[name], one[name], rtol=0, atol=5e-3 * largest, err_msg=name)
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -84,7 +90,7 @@ def test_normalization_spans_the_batch_of_all_ranks(results, policy, ranks):
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_checkpointing_changes_no_weight_and_no_buffer(results, ranks):
-    plain, block = (latest_checkpoint(results[ranks] / name).engine for name in ("dcam", "dcam-block"))
+    plain, block = (latest_checkpoint(results[ranks] / name).engine for name in ("dcam-step", "dcam-step-block"))
     for name in plain:
         np.testing.assert_array_equal(plain[name].numpy(), block[name].numpy(), err_msg=name)
 

@@ -13,20 +13,26 @@ def torchrun(processes: int, arguments: list[str], *, timeout: float = 240) -> s
     return run([*launcher, *arguments], timeout=timeout)
 
 
-def python(arguments: list[str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, *arguments], timeout=timeout)
+def python(arguments: list[str], *, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, *arguments], timeout=timeout, **variables)
 
 
 def dcam_dist(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     return run([sys.executable, "-m", "dcam_dist", *map(str, arguments)], timeout=timeout)
 
 
-def run(command: list[str], *, timeout: float) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], *, timeout: float, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+        command,
+        cwd=REPOSITORY,
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 
 def environment() -> dict[str, str]:
-    """One thread a process, and ``support`` importable."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "tests")}
+    """One thread a process; ``support`` and the package of this very tree importable."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}

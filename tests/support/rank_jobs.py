@@ -1,7 +1,8 @@
 """Run alone or under torchrun: everything whose result must not depend on the number of ranks, in one start.
 
-Arguments: OUT COHORT BASELINE_COHORT. Leaves under OUT the runs ``dcam``, ``baseline`` (two epochs), ``dcam-step``,
-``baseline-step`` (one step over all training cases), ``dcam-block``, and ``features-*.npy``, ``norm-*.safetensors``.
+Arguments: OUT COHORT BASELINE_COHORT TRAINED. Leaves under OUT the runs ``dcam`` and ``baseline`` (two epochs), and
+``dcam-step``, ``dcam-step-block`` and ``baseline-step`` (one step over all training cases); ``features-*.npy`` of the
+runs under TRAINED; and ``norm-*.safetensors``.
 """
 
 import sys
@@ -35,7 +36,7 @@ def train_all(out: Path, cohort: Path, baseline_cohort: Path) -> None:
     runs = {
         "dcam": {},
         "dcam-step": ONE_STEP,
-        "dcam-block": {"network.checkpointing": "block"},
+        "dcam-step-block": {**ONE_STEP, "network.checkpointing": "block"},
         "baseline": baseline,
         "baseline-step": {**baseline, **ONE_STEP},
     }
@@ -80,7 +81,6 @@ if __name__ == "__main__":
     out, cohort, baseline_cohort, trained = map(Path, sys.argv[1:])
     train_all(out, cohort, baseline_cohort)
     for method in ("dcam", "baseline"):
-        # the features of one run by all numbers of ranks: the run of the single process where it is there already
         save_features(trained / method, out / f"features-{method}.npy")
     for policy in ("none", "block"):
         save_global_norm(out / f"norm-{policy}.safetensors", policy)

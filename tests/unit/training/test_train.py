@@ -21,10 +21,8 @@ def metrics(run):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_cohort):
-    run = tmp_path_factory.mktemp("run") / "dcam"
-    train(config(small_cohort, run, training__epochs=3))
-    return run
+def trained(dcam_run):
+    return dcam_run
 
 
 def test_a_run_holds_config_checkpoints_metrics_and_tensorboard(trained):
