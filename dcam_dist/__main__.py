@@ -3,6 +3,8 @@
 import os
 import sys
 
+INTERRUPTED = 130
+
 
 def main() -> int:
     """Run the command line; returns the exit code that ``dcam_dist.errors`` documents."""
@@ -12,8 +14,12 @@ def main() -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments, prog_name="dcam-dist")
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            return _say("interrupted", INTERRUPTED)
+        raise
     except KeyboardInterrupt:
-        return _say("interrupted", 130)
+        return _say("interrupted", INTERRUPTED)
     except Exception as error:
         if debug:
             raise

@@ -80,6 +80,7 @@ def ingest(
     set aside with a reason code and the others go on.
     """
     from dcam_dist.config import load_config
+    from dcam_dist.errors import DataError
     from dcam_dist.ingest import ingest as ingest_scans
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
@@ -95,8 +96,12 @@ def ingest(
     )
     for entry in summary.quarantined:
         typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}")
-    typer.echo(f"{summary.accepted} cases accepted, {len(summary.quarantined)} set aside: {out}")
-    raise typer.Exit(summary.exit_code)
+    aside = len(summary.quarantined)
+    typer.echo(f"{summary.accepted} cases accepted, {aside} set aside: {out}")
+    if not summary.accepted:
+        raise DataError(f"{out}: no case was accepted; the reasons are above")
+    if summary.exit_code:
+        raise DataError(f"{out}: {aside} of {summary.accepted + aside} cases set aside, and --strict allows none")
 
 
 def _progress_lines() -> Callable[[int, int, int], None]:
@@ -125,10 +130,11 @@ def train(
 
     Goes on from the last checkpoint of output=RUN.
     """
-    from dcam_dist import training
     from dcam_dist.config import load_config
 
-    loaded = load_config(config, settings or [])
+    loaded = load_config(config, settings or [])  # before torch: a typing error is told at once
+    from dcam_dist import training
+
     if dry_run:
         step = training.dry_run(loaded)
         if step.is_main:

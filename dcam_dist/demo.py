@@ -1,6 +1,7 @@
 """``demo``: the whole method on a small synthetic cohort, from DICOM to the table and the figure."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,7 +39,8 @@ def run_demo(
     file = config_file or Path(__file__).parents[1] / "configs" / "demo.yaml"
     config = load_config(file)
     scans, cohort = out / "scans", out / "cohort.zarr"
-    if out.exists() and any(out.iterdir()) and not scans.exists():
+    begun = (scans / "cases.csv").is_file() or _unfinished(scans).exists()
+    if out.exists() and any(out.iterdir()) and not begun:
         raise UsageError(f"{out}: exists and is not a demo; choose another --out")
     _make_cohort(scans, cohort, config, say)
     runs = {method: out / method for method in METHODS}
@@ -57,12 +59,18 @@ def _make_cohort(scans: Path, cohort: Path, config: Config, say: Callable[[str],
     from dcam_dist.ingest import ingest
     from dcam_dist.phantom import write_phantom_cohort
 
-    if not (scans / "cases.csv").is_file():
+    if not scans.exists():
         say(f"generate {CASES} synthetic chest CTs as DICOM → {scans}")
-        write_phantom_cohort(scans, cases=CASES, seed=config.seed)
+        shutil.rmtree(_unfinished(scans), ignore_errors=True)
+        write_phantom_cohort(_unfinished(scans), cases=CASES, seed=config.seed)
+        _unfinished(scans).rename(scans)
     say(f"ingest → {cohort}")
     summary = ingest([scans / "cases.csv"], cohort, config=config)
     say(f"  {summary.accepted} cases accepted, {len(summary.quarantined)} set aside")
+
+
+def _unfinished(scans: Path) -> Path:
+    return scans.with_name(f".{scans.name}-unfinished")
 
 
 def _train(config_file: Path, method: str, cohort: Path, run: Path, processes: int) -> None:

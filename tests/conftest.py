@@ -1,4 +1,8 @@
+import os
 from pathlib import Path
+
+# before torch is imported: the volumes are tiny, and threads that wait for each other are slow on a busy machine
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest

@@ -55,6 +55,7 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
     restored = [restore_run(run) for run in runs]
     names = _names(restored)
     methods: dict[str, MethodScores] = {}
+    densitometry: dict[str, dict[str, MethodScores]] = {row: {} for row in DENSITOMETRY_ROWS}
     files: list[Path] = []
     with open_processes() as context:
         for run, name in zip(restored, names, strict=True):
@@ -62,9 +63,14 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
             scores, clusters = evaluate_run(run, opened, context)
             if context.is_main:
                 files += _write(run, opened, scores, clusters)
-            methods |= _named(scores, run.config.method, name)
-        shared = {row: methods.pop(row) for row in DENSITOMETRY_ROWS if row in methods}
-        return Evaluation(methods | shared, tuple(files), context.is_main)
+            for row, scored in scores.items():
+                if row in DENSITOMETRY_ROWS:
+                    densitometry[row][name] = scored
+                else:
+                    methods[name + row.removeprefix(run.config.method)] = scored
+        for row, by_run in densitometry.items():
+            methods |= _merged(row, by_run)
+        return Evaluation(methods, tuple(files), context.is_main)
 
 
 def evaluate_run(
@@ -119,9 +125,12 @@ def _names(runs: Sequence[RestoredRun]) -> list[str]:
     return names
 
 
-def _named(scores: Mapping[str, MethodScores], method: str, name: str) -> dict[str, MethodScores]:
-    # the densitometry rows do not depend on the network: several runs on one cohort share them
-    return {row if row in DENSITOMETRY_ROWS else name + row.removeprefix(method): s for row, s in scores.items()}
+def _merged(row: str, by_run: Mapping[str, MethodScores]) -> dict[str, MethodScores]:
+    # what knows no network is the same for all runs, unless their cohorts, seeds or numbers of clusters differ
+    found = list(by_run.values())
+    if all(scores.to_dict() == found[0].to_dict() for scores in found):
+        return {row: found[0]} if found else {}
+    return {f"{name}, {row}": scores for name, scores in by_run.items()}
 
 
 def _write(

@@ -12,6 +12,7 @@ from dcam_dist.evaluation.scoring import MethodScores, SplitScores
 from dcam_dist.types import Split
 
 NONE = "–"
+NO_LABELS = "no labels to fit and score a matching on, so no accuracy."
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ def render_markdown(results: Mapping[str, MethodScores], split: Split) -> str:
         [_escaped(name), *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)]
         for name, cells in _rows(results, split).items()
     ]
-    header = ["method", *(column.header for column in COLUMNS)]
-    alignment = ["---", *("---:" for _ in COLUMNS)]
+    columns = _columns(results, split)
+    header = ["method", *(column.header for column in columns)]
+    alignment = ["---", *("---:" for _ in columns)]
     lines = [f"| {' | '.join(row)} |" for row in (header, alignment, *rows)]
-    verdicts = [f"- {_escaped(name)}: {verdict(scores.of(split))}" for name, scores in results.items()]
+    verdicts = [f"- {_escaped(line)}" for line in _verdicts(results, split)]
     return "\n".join([_escaped(caption(results, split)), "", *lines, "", *verdicts, ""])
 
 
@@ -71,15 +73,16 @@ def render_console(results: Mapping[str, MethodScores], split: Split, console: C
     Raises:
         ValueError: Without a method.
     """
-    table = Table(caption=Text(caption(results, split)), caption_justify="left")
+    table = Table()
     table.add_column("method")
-    for column in COLUMNS:
+    for column in _columns(results, split):
         table.add_column(Text(column.header), justify="right")
     for name, cells in _rows(results, split).items():
         table.add_row(Text(name), *(Text(cell.text, style="bold" if cell.best else "") for cell in cells))
     console.print(table)
-    for name, scores in results.items():
-        console.print(Text(f"{name}: {verdict(scores.of(split))}"))
+    console.print(Text(caption(results, split)))
+    for line in _verdicts(results, split):
+        console.print(Text(line))
 
 
 def caption(results: Mapping[str, MethodScores], split: Split) -> str:
@@ -104,7 +107,7 @@ def verdict(scores: SplitScores) -> str:
     """In plain words, whether an accuracy is above what chance reaches."""
     accuracy, p95, majority = scores.clustering_accuracy, scores.null_p95, scores.majority_share
     if accuracy is None or p95 is None:
-        return "no labels to fit and score a matching on, so no accuracy."
+        return NO_LABELS
     position = "above" if accuracy > p95 else "not above"
     line = f"{_percent(accuracy)} is {position} its permutation 95th percentile ({_percent(p95)}, {_p_value(scores)})"
     if majority is not None and accuracy <= majority:
@@ -113,8 +116,20 @@ def verdict(scores: SplitScores) -> str:
 
 
 def _rows(results: Mapping[str, MethodScores], split: Split) -> dict[str, list[_Cell]]:
-    columns = [_cells(column, list(results.values()), split) for column in COLUMNS]
+    columns = [_cells(column, list(results.values()), split) for column in _columns(results, split)]
     return {name: [cells[row] for cells in columns] for row, name in enumerate(results)}
+
+
+def _columns(results: Mapping[str, MethodScores], split: Split) -> list[_Column]:
+    """The columns that hold anything: without labels, most would be dashes."""
+    return [c for c in COLUMNS if any(c.text(method.of(split)) != NONE for method in results.values())]
+
+
+def _verdicts(results: Mapping[str, MethodScores], split: Split) -> list[str]:
+    lines = {name: verdict(scores.of(split)) for name, scores in results.items()}
+    if set(lines.values()) == {NO_LABELS}:
+        return [f"all rows: {NO_LABELS}"]
+    return [f"{name}: {line}" for name, line in lines.items()]
 
 
 def _cells(column: _Column, methods: list[MethodScores], split: Split) -> list[_Cell]:

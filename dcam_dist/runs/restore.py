@@ -49,13 +49,13 @@ def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
     """The cohort that a run was trained on, or its copy at another place.
 
     Raises:
-        UsageError: When there is none, or it has another grid or label set than the run.
+        UsageError: When there is none, or it has another grid than the run, or other labels than a supervised run.
     """
     path = moved or run.config.data.cohort
     if path is None:
         raise UsageError(f"{run.path}: its configuration names no cohort; say where it is with --cohort")
     cohort = open_cohort(path)
-    description = cohort.description
-    if (description.grid, description.label_names) != (run.config.grid, run.config.labels.names):
+    relabelled = cohort.description.label_names != run.config.labels.names and run.config.method == "supervised"
+    if cohort.description.grid != run.config.grid or relabelled:
         raise UsageError(f"{path}: has another grid or label set than {run.path}; name the cohort of that run")
     return cohort

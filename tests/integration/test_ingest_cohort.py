@@ -89,7 +89,6 @@ def _open_ports(text):
 
 
 @pytest.mark.distributed
-@pytest.mark.distributed
 def test_the_environment_and_the_console_are_left_as_they_were(tmp_path, capfd):
     # dask sets malloc variables for its workers; a training started afterwards would inherit them and slow down
     _write(tmp_path)
@@ -99,6 +98,7 @@ def test_the_environment_and_the_console_are_left_as_they_were(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.distributed
 def test_nothing_listens_beyond_this_machine():
     before = _open_ports(_listening("x").detail)
     (first, *_) = run_cases(_listening, ["a", "b", "c"], str, IngestConfig(workers=2))

@@ -18,11 +18,11 @@ BASELINE_SHAPE = (32, 32, 32)
 def make_cohort(
     path: Path, cases: int, *, labelled: bool = True, tested: bool = True, seed: int = 0, shape=SHAPE
 ) -> Path:
-    """Every third case is a test case, or none; grades go round."""
+    """Every third case is a test case, or none; grades go round, so that both splits have grades in common."""
     create_cohort(path, CohortDescription(GridConfig(shape=shape), FLEISCHNER_GRADES))
     records = []
     for index in range(cases):
-        grade = index % len(FLEISCHNER_GRADES)
+        grade = (index + index // len(FLEISCHNER_GRADES)) % len(FLEISCHNER_GRADES)
         hu, mask = make_volume(grade, np.random.default_rng([seed, index]), shape)
         geometry = Geometry.from_matrix(shape, np.diag([8.0, 8.0, 12.0, 1.0]))
         record = CaseRecord(

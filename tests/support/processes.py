@@ -3,14 +3,45 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def torchrun(processes: int, arguments: list[str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
-    return run([*launcher, *arguments], timeout=timeout)
+    return run([*launcher(processes), *arguments], timeout=timeout)
+
+
+def kill_torchrun_when(seen: Callable[[], bool], processes: int, arguments: list[str], *, timeout: float = 240) -> None:
+    """Start as ``torchrun`` does; as soon as ``seen`` is true, end the launcher and all ranks by SIGKILL."""
+    deadline = time.monotonic() + timeout
+    with subprocess.Popen(
+        [*launcher(processes), *arguments],
+        cwd=REPOSITORY,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as started:
+        # the ranks are sessions of their own: a signal to the launcher's group would not reach them
+        family = psutil.Process(started.pid)
+        try:
+            while not seen():
+                assert started.poll() is None, "ended before it could be killed"
+                assert time.monotonic() < deadline, "nothing seen in time"
+                time.sleep(0.01)
+        finally:
+            members = [family, *family.children(recursive=True)] if started.poll() is None else []
+            for member in members:
+                member.kill()
+            psutil.wait_procs(members)
+
+
+def launcher(processes: int) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}"]
 
 
 def python(arguments: list[str], *, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,11 @@
 """The command line: what it shows, and that every error is one line and a documented exit code."""
 
+import importlib
 import json
 import logging
-import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,8 +100,8 @@ def test_the_shell_completes_verbs():
 def test_an_unknown_verb_is_named():
     ended = dcam_dist("segment")
     assert ended.returncode == 2
-    assert "segment" in ended.stderr and "--help" in ended.stderr
-    assert len(ended.stderr.splitlines()) == 3 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "Error: No such command 'segment'."
+    assert "dcam-dist --help" in ended.stderr and "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("verb", ["ingest", "train"])
@@ -198,7 +199,7 @@ def test_a_scan_of_another_modality(command, tmp_path):
     code, out, err = command("ingest", write_series(tmp_path / "mr", slices), "--out", tmp_path / "c.zarr")
     assert code == 3
     assert ": wrong_modality: " in out
-    assert_one_line(err, "c.zarr: none of the 1 cases was accepted")
+    assert_one_line(err, "c.zarr: no case was accepted")
 
 
 def test_ingest_tells_what_it_set_aside_and_strict_makes_it_an_error(command, tmp_path):
@@ -242,7 +243,7 @@ def test_a_defect_is_told_as_one(command, monkeypatch, small_cohort, tmp_path):
     def breaks(*_):
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("dcam_dist.training.train.prepare_job", breaks)
+    monkeypatch.setattr(importlib.import_module("dcam_dist.training.train"), "prepare_job", breaks)
     code, _, err = command("train", *settings(small_cohort, output=tmp_path / "r"))
     assert code == 1
     assert_one_line(err, "unexpected ZeroDivisionError: two lines", "bug", "--debug")
@@ -252,13 +253,13 @@ def test_an_interruption_is_told_in_one_line(command, monkeypatch, small_cohort,
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dcam_dist.training.train.prepare_job", interrupted)
+    monkeypatch.setattr(importlib.import_module("dcam_dist.training.train"), "prepare_job", interrupted)
     code, _, err = command("train", *settings(small_cohort, output=tmp_path / "r"))
     assert code == 130
     assert_one_line(err, "interrupted")
 
 
-@pytest.mark.skipif(os.getuid() == 0 and not os.path.exists("/proc/version"), reason="needs /proc")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is the one folder that not even root can write in")
 def test_an_output_that_cannot_be_written(command, small_cohort):
     code, _, err = command("train", *settings(small_cohort, output="/proc/run"))
     assert code == 4
