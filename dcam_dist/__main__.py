@@ -30,8 +30,9 @@ def main() -> int:
 def _report(error: Exception) -> int:
     from dcam_dist.errors import DcamError, EnvironmentFault, VolumeDamaged
 
-    if isinstance(error, OSError) and error.filename is not None:
-        return _say(f"{error.filename}: {error.strerror}; check the path, its permissions and free space", 4)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror}; check the path, its permissions and free space", 4)
     if not isinstance(error, DcamError):
         return _say(f"unexpected {type(error).__name__}: {error} (this is a bug; --debug shows where)", 1)
     # most errors are raised by all ranks alike, and one line is enough

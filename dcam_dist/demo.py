@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dcam_dist.config import Config, load_config
-from dcam_dist.errors import DcamError, UsageError
+from dcam_dist.errors import EnvironmentFault, UsageError
 
 CASES = 36
 METHODS = ("dcam", "baseline")
@@ -32,12 +32,14 @@ def run_demo(
         What was made, by name.
 
     Raises:
-        UsageError: When the folder holds something else.
-        DcamError: When a step fails.
+        UsageError: When the folder holds something else, or a rank would have no case in a batch.
+        EnvironmentFault: When a training ends with an error, which it has told itself.
     """
     started = time.perf_counter()
     file = config_file or Path(__file__).parents[1] / "configs" / "demo.yaml"
     config = load_config(file)
+    if not 1 <= processes <= config.training.batch_size:
+        raise UsageError(f"--processes {processes}: from 1 to {config.training.batch_size}, the cases in a batch")
     scans, cohort = out / "scans", out / "cohort.zarr"
     begun = (scans / "cases.csv").is_file() or _unfinished(scans).exists()
     if out.exists() and any(out.iterdir()) and not begun:
@@ -47,8 +49,8 @@ def run_demo(
     for method, run in runs.items():
         say(f"train {method} on {processes} processes → {run}")
         _train(file, method, cohort, run, processes)
-    figure = _compare_and_draw(runs, say)
-    made = {"scans": scans, "cohort": cohort, **runs, "table": runs["dcam"] / "evaluation.md", "figure": figure}
+    figure = _compare_and_draw(runs, out, say)
+    made = {"scans": scans, "cohort": cohort, **runs, "table": out / "comparison.md", "figure": figure}
     say(f"done in {time.perf_counter() - started:.0f} s; made:")
     for name, path in made.items():
         say(f"  {name:9s} {path}")
@@ -80,17 +82,17 @@ def _train(config_file: Path, method: str, cohort: Path, run: Path, processes: i
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
     ended = subprocess.run([*launcher, "train", "--config", str(config_file), *settings], env=environment, check=False)
     if ended.returncode:
-        raise DcamError(f"training {method} ended with {ended.returncode}; its message is above")
+        raise EnvironmentFault(f"training {method} ended with {ended.returncode}; its message is above")
 
 
-def _compare_and_draw(runs: dict[str, Path], say: Callable[[str], None]) -> Path:
+def _compare_and_draw(runs: dict[str, Path], out: Path, say: Callable[[str], None]) -> Path:
     from rich.console import Console
 
     from dcam_dist.evaluation import evaluate, render_console
     from dcam_dist.maps import write_maps
 
     say("evaluate")
-    result = evaluate(list(runs.values()))
+    result = evaluate(list(runs.values()), out=out)
     render_console(result.methods, "test", Console(width=150))
     say("draw the maps")
     summary = write_maps(runs["dcam"])

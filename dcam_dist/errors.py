@@ -66,6 +66,7 @@ class Reason(StrEnum):
     NO_LUNGS = "no_lungs"
     LUNGS_EXCEED_GRID = "lungs_exceed_grid"
     BAD_LABEL = "bad_label"
+    BAD_SPLIT = "bad_split"
     WORKER_DIED = "worker_died"
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up .venv with the pinned packages, once. Sourced by the other scripts; does nothing when all is there.
-#   DCAM_PYTHON    the interpreter to use (default: the newest of python3.13 … python3.11, then python3)
+#   DCAM_PYTHON    the interpreter to use (default: python3.12, 3.11, 3.13, or python3, the first there)
 #   DCAM_PIP_ARGS  further arguments of pip, e.g. another index that serves the CPU build of torch
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

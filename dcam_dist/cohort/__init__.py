@@ -2,7 +2,14 @@
 
 from dcam_dist.cohort.store import Cohort, CohortDescription, open_cohort
 from dcam_dist.cohort.stream import VolumeBatch, stream_batches
-from dcam_dist.cohort.writer import VolumeLevels, close_cohort, create_cohort, stored_fingerprint, write_case
+from dcam_dist.cohort.writer import (
+    VolumeLevels,
+    close_cohort,
+    create_cohort,
+    stored_fingerprint,
+    volumes_whole,
+    write_case,
+)
 
 __all__ = [
     "Cohort",
@@ -14,5 +21,6 @@ __all__ = [
     "open_cohort",
     "stored_fingerprint",
     "stream_batches",
+    "volumes_whole",
     "write_case",
 ]

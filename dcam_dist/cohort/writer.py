@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from dcam_dist.cohort import layout
-from dcam_dist.cohort.store import CohortDescription, read_description
-from dcam_dist.errors import UsageError
+from dcam_dist.cohort.store import Cohort, CohortDescription, read_description
+from dcam_dist.errors import DataError, UsageError
 from dcam_dist.types import CaseRecord, Geometry, QuarantineEntry
 
 CHUNK = 128  # smaller chunks read slowly, larger ones make a patch expensive
@@ -47,7 +47,7 @@ def create_cohort(path: Path, description: CohortDescription) -> None:
         if read_description(path) != description:
             raise UsageError(f"{path}: holds a cohort with another grid or label set; choose another --out")
         return
-    if path.exists() and any(path.iterdir()):
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path}: exists and is not a cohort; choose another --out")
     attributes = {
         "store_version": layout.STORE_VERSION,
@@ -88,6 +88,23 @@ def stored_fingerprint(cohort: Path, case_id: str) -> tuple[CaseRecord, str] | N
         return None
     record = layout.record_from_json(layout.read_json(metadata)["attributes"][layout.ATTRIBUTE])
     return record, record.provenance.get("source_fingerprint", "")
+
+
+def volumes_whole(cohort: Path, record: CaseRecord) -> bool:
+    """Whether all four arrays of a stored case read fully, checksums included, with the shapes of its record."""
+    store = Cohort(cohort, read_description(cohort), (), ())
+    try:
+        for level, space in ((layout.NATIVE_LEVEL, record.native), (layout.GRID_LEVEL, record.grid)):
+            for lazy, dtype in (
+                (store.hu(record.case_id, level), np.int16),
+                (store.lung_mask(record.case_id, level), np.uint8),
+            ):
+                values_DHW = lazy.compute(scheduler="synchronous")
+                if values_DHW.shape != tuple(space.shape) or values_DHW.dtype != dtype:
+                    return False
+    except (DataError, ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def close_cohort(path: Path, cases: Iterable[CaseRecord], quarantine: Iterable[QuarantineEntry]) -> None:

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from dcam_dist.errors import EnvironmentFault, UsageError
-from dcam_dist.models.norm import release_statistics_group
+from dcam_dist.models.norm import use_statistics_group
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ def open_processes(timeout_s: int = 600) -> Iterator[ProcessContext]:
         torch.cuda.set_device(context.device)
     try:
         _join(context, backend, timedelta(seconds=timeout_s))
+        use_statistics_group(dist.new_group(timeout=timedelta(seconds=timeout_s)))
     except (RuntimeError, ValueError) as error:
         raise EnvironmentFault(f"rank {rank} of {world_size}: cannot join its peers: {error}") from None
     try:
         yield context
     finally:
-        release_statistics_group()
+        use_statistics_group(None)
         if dist.is_initialized():
             dist.destroy_process_group()
 
@@ -104,7 +105,7 @@ def _device(local_rank: int) -> str:
     if not torch.cuda.is_available():
         return "cpu"
     if local_rank >= torch.cuda.device_count():
-        raise UsageError(
+        raise EnvironmentFault(  # this rank alone knows, so it must be one that is told on every rank
             f"local rank {local_rank} has no GPU: this node has {torch.cuda.device_count()}; lower --nproc_per_node"
         )
     return f"cuda:{local_rank}"

@@ -38,7 +38,9 @@ class Evaluation:
     is_main: bool
 
 
-def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) -> Evaluation:
+def evaluate(
+    runs: Sequence[str | Path], *, cohort: str | Path | None = None, out: str | Path | None = None
+) -> Evaluation:
     """Score each run and write ``evaluation.json``, ``evaluation.md`` and ``clusters.csv`` into it.
 
     A test case belongs to the nearest centroid of the clustering fitted on train; the head's own answer is a row
@@ -47,6 +49,7 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
     Args:
         runs: Finished runs; several give one comparison.
         cohort: Where the cohort is now, when it has moved since training.
+        out: A folder for the comparison of all runs, ``comparison.json`` and ``comparison.md``.
 
     Raises:
         UsageError: No run or no cohort at a path, or two runs of one name.
@@ -70,6 +73,8 @@ def evaluate(runs: Sequence[str | Path], *, cohort: str | Path | None = None) ->
                     methods[name + row.removeprefix(run.config.method)] = scored
         for row, by_run in densitometry.items():
             methods |= _merged(row, by_run)
+        if out is not None and context.is_main:
+            files += _write_comparison(Path(out), methods)
         return Evaluation(methods, tuple(files), context.is_main)
 
 
@@ -133,6 +138,19 @@ def _merged(row: str, by_run: Mapping[str, MethodScores]) -> dict[str, MethodSco
     return {f"{name}, {row}": scores for name, scores in by_run.items()}
 
 
+def _write_comparison(folder: Path, methods: Mapping[str, MethodScores]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / name for name in ("comparison.json", "comparison.md")]
+    rows = {name: row.to_dict() for name, row in methods.items()}
+    files[0].write_text(json.dumps({"rows": rows}, indent=1, allow_nan=False), encoding="utf-8")
+    files[1].write_text(_tables(methods), encoding="utf-8")
+    return files
+
+
+def _tables(methods: Mapping[str, MethodScores]) -> str:
+    return "\n".join(render_markdown(methods, split) for split in ("train", "test"))
+
+
 def _write(
     run: RestoredRun, cohort: Cohort, scores: Mapping[str, MethodScores], clusters: NetworkClusters
 ) -> list[Path]:
@@ -150,7 +168,7 @@ def _write(
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }
     files[0].write_text(json.dumps(tree, indent=1, allow_nan=False), encoding="utf-8")
-    files[1].write_text("\n".join(render_markdown(scores, split) for split in ("train", "test")), encoding="utf-8")
+    files[1].write_text(_tables(scores), encoding="utf-8")
     with files[2].open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, ["case_id", "split", "cluster", "head_cluster", "distance"])
         writer.writeheader()

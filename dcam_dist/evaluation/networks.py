@@ -37,10 +37,11 @@ class NetworkClusters:
     table: SplitTable
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a case, clusters counted from 1 as everywhere that people read them."""
+        """One row a case; for people, clusters are counted from 1 and grades from 0, as on their scale."""
+        first = 0 if self.by_centroid is None else 1
         main = self.by_centroid or self.by_head
-        cluster = np.concatenate([main.train_cluster_N, main.test_cluster_N]) + 1
-        head = np.concatenate([self.by_head.train_cluster_N, self.by_head.test_cluster_N]) + 1
+        cluster = np.concatenate([main.train_cluster_N, main.test_cluster_N]) + first
+        head = np.concatenate([self.by_head.train_cluster_N, self.by_head.test_cluster_N]) + first
         cases = [(i, "train") for i in self.table.train_id_N] + [(i, "test") for i in self.table.test_id_N]
         return [
             {"case_id": case_id, "split": split, "cluster": int(c), "head_cluster": int(h), "distance": f"{d:.4f}"}

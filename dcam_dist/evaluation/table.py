@@ -186,7 +186,7 @@ def _grouped(text_of: Mapping[str, str]) -> str:
     texts = list(dict.fromkeys(text_of.values()))
     if len(texts) == 1:
         return texts[0]
-    return "; ".join(f"{text} ({', '.join(name for name in text_of if text_of[name] == text)})" for text in texts)
+    return "; ".join(f"{text} ({' · '.join(name for name in text_of if text_of[name] == text)})" for text in texts)
 
 
 def _escaped(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dcam_dist import __version__
-from dcam_dist.cohort import stored_fingerprint, write_case
+from dcam_dist.cohort import stored_fingerprint, volumes_whole, write_case
 from dcam_dist.config import Config
 from dcam_dist.errors import DataError
 from dcam_dist.ingest.content import content_digest
@@ -46,14 +46,14 @@ class CaseJob:
 
 
 def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) -> CaseRecord:
-    """Bring one case into the cohort, or leave it where it is stored already from the same files.
+    """Bring one case into the cohort, or leave it where it is stored already, undamaged, from the same files.
 
     Raises:
         CaseRejected: When the case cannot be used.
     """
     fingerprint = source_fingerprint(job, config, assume_hu=assume_hu)
     stored = _stored(cohort, job.case_id)
-    if stored is not None and stored[1] == fingerprint:
+    if stored is not None and stored[1] == fingerprint and volumes_whole(cohort, stored[0]):
         return stored[0]
     scan = _read(job, config.ingest.max_voxels, assume_hu=assume_hu)
     lung_mask_DHW, lung_flags = lung_mask_of(scan, job.lung_mask, max_voxels=config.ingest.max_voxels)

@@ -2,13 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from dcam_dist.errors import DataError, UsageError
 
 COLUMNS = ("case_id", "image", "lung_mask", "split", "label", "patient_id")
+NEAR = 0.8
+"""Columns this alike (by ``difflib``) to one that the table lacks are taken for a typing error."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
 
     Raises:
         UsageError: When there is no such file.
-        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed or doubled column, a row of
+        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed, doubled or misspelt column, a row of
             another length, an empty ``image`` cell, or one ``case_id`` twice. Names file and line.
     """
     try:
@@ -74,6 +78,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _header(path: Path, line: int, header: list[str]) -> list[str]:
     names = [name.casefold() if name.casefold() in COLUMNS else name for name in header]
+    _refuse_misspelt(path, line, names)
     if "image" not in names:
         hint = "; separate the columns by commas" if any(";" in name or "\t" in name for name in names) else ""
         raise DataError(f"{path}, line {line}: no column named image{hint}; known columns: {', '.join(COLUMNS)}")
@@ -81,6 +86,25 @@ def _header(path: Path, line: int, header: list[str]) -> list[str]:
     if "" in folded or len(set(folded)) != len(folded):
         raise DataError(f"{path}, line {line}: every column needs a name of its own")
     return names
+
+
+def _refuse_misspelt(path: Path, line: int, names: list[str]) -> None:
+    """A known column passed on as a covariate would be lost to ingest, and could name the patient in the cohort."""
+    folded = {_folded(name): name for name in COLUMNS}
+    lacking = [_folded(name) for name in COLUMNS if name not in names]
+    for name in names:
+        if name in COLUMNS or ";" in name or "\t" in name:  # the latter is a whole line with another separator
+            continue
+        plain = _folded(name)
+        near = [plain] if plain in folded else get_close_matches(plain, lacking, n=1, cutoff=NEAR)
+        if near:
+            raise DataError(
+                f"{path}, line {line}: column {name!r}: did you mean {folded[near[0]]}? (rename it if it is a covariate)"
+            )
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 def _row(path: Path, line: int, names: list[str], cells: list[str]) -> TableRow:

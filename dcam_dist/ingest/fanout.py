@@ -60,7 +60,7 @@ def run_cases(
     workers = min(config.workers or len(os.sched_getaffinity(0)), len(jobs))
     if workers <= 1 or len(jobs) <= SERIAL_CASES:
         for job in jobs:
-            yield dask.delayed(run_case)(task, job, name(job)).compute(scheduler="synchronous")
+            yield run_case(task, job, name(job))
         return
     yield from _run_on_cluster(task, jobs, name, workers, config.memory_limit_gb)
 

@@ -37,17 +37,28 @@ class PrivateIdentity:
         """The keyed hash of an identity, as short hex."""
         return hmac.new(self.key, identity.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:ID_DIGITS]
 
-    def case_id(self, given: str | None, identity: str, *, hash_ids: bool) -> str:
-        """The id of a case: the given one where it is safe as a folder name, else a keyed hash.
+    def case_id(self, given: str | None, identity: str, *, hash_ids: bool, where: str) -> str:
+        """The id of a case: the given one as it is, else a keyed hash.
 
         Args:
             given: The table's ``case_id``, pseudonymous already.
             identity: The scan's own identity, used without a given id.
             hash_ids: Hash the given id too.
+            where: Table and line of the given id, for the error; the id itself may be a name.
+
+        Raises:
+            DataError: When the given id is not safe as a folder name.
         """
         if given is None:
             return self.pseudonym(identity)
-        return self.pseudonym(f"given:{given}") if hash_ids or not SAFE_ID.fullmatch(given) else given
+        if hash_ids:
+            return self.pseudonym(f"given:{given}")
+        if not SAFE_ID.fullmatch(given):
+            raise DataError(
+                f"{where}: case_id is not usable as a folder name (letters, digits, . _ -, at most 64, "
+                "a letter or digit first): rename it or pass --hash-ids"
+            )
+        return given
 
 
 def private_path(cohort: Path) -> Path:

@@ -1,19 +1,17 @@
 """``ingest``: scans in any of the supported forms into one cohort."""
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, open_cohort
-from dcam_dist.cohort.layout import CASES
+from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort
 from dcam_dist.config import Config
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.errors import DataError, Reason
 from dcam_dist.ingest.case import CaseJob, ingest_case
 from dcam_dist.ingest.fanout import private_umask, run_cases
 from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path, save_identity
+from dcam_dist.ingest.keep import refuse_missing, refuse_to_drop, remove_others, source_path
 from dcam_dist.ingest.scan_source import ScanSource
 from dcam_dist.ingest.sources import find_scans
 from dcam_dist.ingest.split import assign_splits
@@ -79,8 +77,9 @@ def ingest(
         Counts and the cases set aside.
 
     Raises:
-        UsageError: A source that does not exist, or an ``out`` that holds something else.
-        DataError: No scan found, a malformed table, or one patient in both splits.
+        UsageError: A source that does not exist, an ``out`` that holds something else, or stored cases whose files
+            are missing now or that the sources do not give.
+        DataError: No scan found, a malformed table, an id that is no folder name, or one patient in both splits.
         EnvironmentFault: The file system fails.
     """
     config = config or Config()
@@ -88,13 +87,14 @@ def ingest(
     scans = find_scans([Path(source) for source in sources], config.labels.names)
     secret = load_identity(private_path(cohort))
     named = _name(scans, secret, hash_ids=hash_ids)
-    _refuse_to_drop(cohort, {case_id for case_id, _ in named})
+    refuse_to_drop(cohort, dict(named), secret)
     jobs = _jobs(named, secret, config)
     with private_umask():
         create_cohort(cohort, CohortDescription(config.grid, config.labels.names))
         save_identity(private_path(cohort), _with_origins(secret, named))
         accepted, quarantined = _run(cohort, named, jobs, config, assume_hu=assume_hu, progress=progress)
-        _remove_others(cohort, {record.case_id for record in accepted})
+        refuse_missing(cohort, {entry.case_id for entry in quarantined if entry.reason == Reason.MISSING_FILE})
+        remove_others(cohort, {record.case_id for record in accepted})
         close_cohort(cohort, accepted, quarantined)
     aside = tuple(sorted(quarantined, key=lambda entry: entry.case_id))
     return IngestSummary(cohort, len(accepted), aside, private_path(cohort), strict)
@@ -103,23 +103,10 @@ def ingest(
 def _name(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
     named: dict[str, ScanSource] = {}
     for scan in scans:
-        case_id = secret.case_id(scan.given_id, scan.identity, hash_ids=hash_ids)
+        case_id = secret.case_id(scan.given_id, scan.identity, hash_ids=hash_ids, where=scan.given_at)
         if named.setdefault(case_id, scan) is not scan:
             raise DataError(f"case_id {case_id!r} names two scans; give each case an id of its own")
     return tuple(sorted(named.items()))
-
-
-def _refuse_to_drop(cohort: Path, named: set[str]) -> None:
-    """Days of work must not vanish because one source was forgotten."""
-    try:
-        stored = {case.case_id for case in open_cohort(cohort).cases}
-    except (UsageError, DataError):  # none yet, or one that was never finished
-        return
-    if dropped := sorted(stored - named):
-        raise UsageError(
-            f"{cohort}: holds {len(dropped)} cases that these sources do not give ({dropped[0]}, …); "
-            "name all sources in one call, or choose another --out"
-        )
 
 
 def _jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob]:
@@ -149,7 +136,7 @@ def _jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob
 
 def _with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
     origins = {
-        case_id: {"source": os.path.abspath(scan.location), "case_id": scan.given_id or "", "patient": scan.patient}  # noqa: PTH100 - keeps links as named
+        case_id: {"source": source_path(scan), "case_id": scan.given_id or "", "patient": scan.patient}
         for case_id, scan in named
     }
     return replace(secret, cases={**secret.cases, **origins})
@@ -174,10 +161,3 @@ def _run(
 
 def _task(cohort: Path, config: Config, assume_hu: bool, job: CaseJob) -> CaseRecord:
     return ingest_case(cohort, job, config, assume_hu=assume_hu)
-
-
-def _remove_others(cohort: Path, accepted: set[str]) -> None:
-    """What an interrupted call with other sources left, and earlier forms of cases now set aside."""
-    for folder in sorted((cohort / CASES).iterdir()):
-        if folder.is_dir() and folder.name not in accepted:
-            shutil.rmtree(folder)

@@ -25,6 +25,7 @@ class ScanSource:
 
     Attributes:
         given_id: The table's ``case_id``.
+        given_at: Table and line that gave it.
         identity: What the scan is by its own account: its series, or the content of its file.
         patient: Whose it is, by the table, else the DICOM header, else the scan itself.
         location: File or folder, for the private mapping.
@@ -45,6 +46,7 @@ class ScanSource:
     covariates: tuple[tuple[str, str], ...] = ()
     flags: tuple[str, ...] = ()
     fault: Fault | None = None
+    given_at: str = ""
 
 
 def dicom_sources(files: Iterable[Path]) -> Iterator[ScanSource]:

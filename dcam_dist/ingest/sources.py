@@ -1,6 +1,7 @@
 """From what the user names to a list of scans: folders, image files and case tables in any mix."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dcam_dist.errors import DataError, UsageError
@@ -32,7 +33,10 @@ def find_scans(sources: Sequence[Path], label_names: Sequence[str]) -> tuple[Sca
     loose: dict[Path, None] = {}  # a series may be spread over several of the folders
     for path in map(_table_or_itself, sources):
         if path.suffix.lower() == ".csv" and path.is_file():
-            from_tables += [row_source(path.parent, row, label_names) for row in read_case_table(path)]
+            from_tables += [
+                replace(row_source(path.parent, row, label_names), given_at=f"{path}, line {row.line}")
+                for row in read_case_table(path)
+            ]
         else:
             loose.update(dict.fromkeys(_files(path)))
     dicom = [path for path in loose if not image_suffix(path)]

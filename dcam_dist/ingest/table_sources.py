@@ -98,7 +98,7 @@ def _row_split(text: str) -> Split | None:
     for split in get_args(Split):
         if wanted == split:
             return split  # type: ignore[no-any-return]
-    raise CaseRejected(Reason.BAD_LABEL, "the split is neither train nor test")
+    raise CaseRejected(Reason.BAD_SPLIT, "the split is neither train nor test")
 
 
 def _exists(path: Path, *, folder: bool = False) -> bool:

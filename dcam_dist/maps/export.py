@@ -2,10 +2,10 @@
 
     RUN/maps/<case_id>/
       dcam-cluster-1.nii.gz …   float32 logits, 0 outside the lungs
-      dcam-winner.nii.gz        uint8, 0 outside the lungs, else the number of the cluster with the largest logit
+      dcam-winner.nii.gz        uint8, 0 outside the lungs, else 1, 2 … for the cluster with the largest logit
       case.json                 cluster, logits, probabilities, distances
 
-Clusters are numbered from 1 in every file.
+Clusters are numbered from 1 in every file; the grades of a supervised run from 0, as on their scale.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ SIDECAR = "case.json"
 VALUES = {
     "maps": "float32: the head on the features of each voxel, in logits; linear from the training grid, 0 outside the "
     "lungs. For the dcam method the mean over the lungs of the training grid is the scan's logit.",
-    WINNER: "uint8: 0 outside the lungs, else the number, from 1, of the map that is largest there.",
+    WINNER: "uint8: 0 outside the lungs, else 1 for the first of the files, 2 for the second …: the map largest there.",
 }
 
 
@@ -93,13 +93,13 @@ def write_nifti(values_DHW: NDArray[Any], geometry: Geometry, path: Path) -> Pat
 
 
 def describe(mapped: MappedCase, names: ClassNames) -> dict[str, Any]:
-    """The JSON file beside the maps: the scan's class and how near the others were; classes numbered from 1."""
+    """The JSON file beside the maps: the scan's class and how near the others were."""
     distances = mapped.distance_K
     return {
         "case_id": mapped.record.case_id,
-        names.kind: mapped.class_id + 1,
+        names.kind: mapped.class_id + names.first,
         f"{names.kind}_title": names.titles[mapped.class_id],
-        f"{names.kind}_of_the_head": int(mapped.probability_K.argmax()) + 1,
+        f"{names.kind}_of_the_head": int(mapped.probability_K.argmax()) + names.first,
         "logits": _by_title(mapped.maps.logit_K, names),
         "probabilities": _by_title(mapped.probability_K, names),
         "distances_to_centroids": None if distances is None else _by_title(distances, names),

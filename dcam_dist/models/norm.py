@@ -106,21 +106,16 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, 
 
 def _sum_over_ranks(sums: Tensor) -> None:
     if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(sums, group=_statistics_group())
+        dist.all_reduce(sums, group=_group)
 
 
 _group: dist.ProcessGroup | None = None
 
 
-def _statistics_group() -> dist.ProcessGroup:
-    # a group of its own: in the backward pass the engine's gradient all-reduces are under way in the default group
-    global _group  # noqa: PLW0603
-    if _group is None:
-        _group = dist.new_group()
-    return _group
+def use_statistics_group(group: dist.ProcessGroup | None) -> None:
+    """The group that sums statistics; ``None`` for the default one.
 
-
-def release_statistics_group() -> None:
-    """Forget the group when the process group it belongs to is destroyed."""
+    It should be a group of its own: in the backward pass the gradients' all-reduces are under way in the default one.
+    """
     global _group  # noqa: PLW0603
-    _group = None
+    _group = group

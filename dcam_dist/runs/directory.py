@@ -2,12 +2,23 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dcam_dist.config import Config, dump_config, load_config
 from dcam_dist.errors import EnvironmentFault, UsageError
 
 CONFIG = "config.yaml"
-_MAY_DIFFER = ("evaluation", "maps", "ingest", "output")  # what does not change the trained weights
+# what does not change the trained weights; the cohort may have moved, its cases are checked against the checkpoint
+_MAY_DIFFER: dict[str, Any] = {
+    "evaluation": True,
+    "maps": True,
+    "ingest": True,
+    "output": True,
+    "data": {"cohort", "prefetch", "threads"},
+    "training": {"timeout_s", "keep_checkpoints"},
+}
 
 
 def open_run_directory(config: Config) -> Path:
@@ -54,7 +65,4 @@ def _refuse_changes(run: Path, config: Config) -> None:
 
 
 def _training_part(config: Config) -> str:
-    data = config.data.model_copy(update={"cohort": config.data.cohort and config.data.cohort.resolve()})
-    defaults = Config()
-    same = {name: getattr(defaults, name) for name in _MAY_DIFFER}
-    return dump_config(config.model_copy(update={**same, "data": data}))
+    return yaml.safe_dump(config.model_dump(mode="json", exclude=_MAY_DIFFER), sort_keys=False)

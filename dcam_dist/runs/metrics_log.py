@@ -20,7 +20,9 @@ class MetricsLog:
     def __init__(self, run: Path, completed_epochs: int) -> None:
         self._path = run / JSONL
         kept = [line for line in read_metrics(run) if line["epoch"] < completed_epochs]
-        self._path.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+        temporary = self._path.with_name(f".{JSONL}")
+        temporary.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+        temporary.replace(self._path)
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=completed_epochs)
 
     def __enter__(self) -> "MetricsLog":

@@ -49,7 +49,8 @@ def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
     """The cohort that a run was trained on, or its copy at another place.
 
     Raises:
-        UsageError: When there is none, or it has another grid than the run, or other labels than a supervised run.
+        UsageError: When there is none, or it has another grid than the run, other labels than a supervised run, or
+            other training cases.
     """
     path = moved or run.config.data.cohort
     if path is None:
@@ -58,4 +59,19 @@ def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
     relabelled = cohort.description.label_names != run.config.labels.names and run.config.method == "supervised"
     if cohort.description.grid != run.config.grid or relabelled:
         raise UsageError(f"{path}: has another grid or label set than {run.path}; name the cohort of that run")
+    check_training_cases(cohort, run.checkpoint)
     return cohort
+
+
+def check_training_cases(cohort: Cohort, checkpoint: Checkpoint) -> None:
+    """Refuse a cohort whose training cases are not those of the checkpoint: test cases may have been trained on.
+
+    Raises:
+        UsageError: Says how many differ.
+    """
+    present = {case.case_id for case in cohort.split("train")}
+    if differing := len(present.symmetric_difference(checkpoint.assignment.case_id_N)):
+        raise UsageError(
+            f"{cohort.path}: its training split differs in {differing} cases from the one this run was trained on "
+            "(ingested again since?); train anew into another output"
+        )

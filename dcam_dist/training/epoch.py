@@ -22,12 +22,14 @@ class EpochOutcome:
 
     Attributes:
         loss: Mean loss over all draws of all ranks.
+        hit_rate: Share of the draws whose label the head gave before the step that used them.
         steps: Optimizer steps.
         volumes: Cases drawn by all ranks.
         stall_s: Seconds that this rank waited for volumes.
     """
 
     loss: float
+    hit_rate: float
     steps: int
     volumes: int
     stall_s: float
@@ -57,14 +59,14 @@ def train_epoch(job: TrainingJob, label_N: NDArray[np.int64], epoch: int) -> Epo
     shares = [rank_share(batch, context.rank, context.world_size) for batch in order.tolist()]
     names = ([job.case_id_N[row] for row in share] for share in shares)
     job.engine.network.train()
-    total, stall_s = torch.zeros((), dtype=torch.float64, device=context.device), 0.0
+    total, stall_s = torch.zeros(2, dtype=torch.float64, device=context.device), 0.0
     for share, batch in zip(shares, stream_batches(job.cohort, names, job.config.data), strict=True):
         total += train_step(job, batch, label_N[share])
         stall_s += batch.stall_s
-    loss = float(sum_over_ranks(total)) / order.size
+    loss, hit_rate = (sum_over_ranks(total) / order.size).tolist()
     if not np.isfinite(loss):
         raise DataError(f"epoch {epoch}: the loss is not finite; lower training.optimizer.lr and start again")
-    return EpochOutcome(loss, len(order), order.size, stall_s)
+    return EpochOutcome(loss, hit_rate, len(order), order.size, stall_s)
 
 
 def train_step(job: TrainingJob, batch: VolumeBatch, label_B: NDArray[np.int64] | Sequence[int]) -> torch.Tensor:
@@ -74,7 +76,7 @@ def train_step(job: TrainingJob, batch: VolumeBatch, label_B: NDArray[np.int64] 
     ranks / global batch, which makes the averaged gradient that of the mean loss over the whole batch.
 
     Returns:
-        This rank's summed loss, detached, float64.
+        This rank's summed loss and number of hits, detached, float64, on its device.
     """
     volume, mask = to_device(batch, job.context)
     target = torch.as_tensor(np.asarray(label_B), device=job.context.device)
@@ -82,4 +84,4 @@ def train_step(job: TrainingJob, batch: VolumeBatch, label_B: NDArray[np.int64] 
     loss_sum = F.cross_entropy(logits_BK, target, reduction="sum")
     job.engine.backward(loss_sum * (job.context.world_size / job.config.training.batch_size))
     job.engine.step()
-    return loss_sum.detach().double()
+    return torch.stack([loss_sum.detach(), (logits_BK.detach().argmax(dim=1) == target).sum()]).double()

@@ -20,12 +20,14 @@ from dcam_dist.training.job import TrainingJob
 def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
     """One JSON-ready record: loss, cluster quality and agreement, seconds, throughput, memory.
 
-    ``accuracy`` is on the training split with the matching fitted on it; it is for watching, not for reporting.
+    ``accuracy`` is on the training split with the matching fitted on it (supervised: on the draws
+    of the epoch); it is for watching, not for reporting.
     """
     outcome = result.outcome
     values: dict[str, Any] = {
         "epoch": result.epoch,
         "loss": outcome.loss,
+        "hit_rate": outcome.hit_rate,
         "steps": outcome.steps,
         "seconds": result.seconds,
         "volumes_per_second": outcome.volumes / result.seconds["train"],
@@ -34,6 +36,8 @@ def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
     }
     if result.clustered.fit is not None:
         values |= _cluster_metrics(result, result.clustered.fit, job)
+    if job.config.method == "supervised":
+        values["accuracy"] = outcome.hit_rate
     return values
 
 

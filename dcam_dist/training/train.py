@@ -13,7 +13,14 @@ from dcam_dist.distributed import ProcessContext, all_true, open_processes
 from dcam_dist.errors import DcamError, UsageError
 from dcam_dist.models import parameter_counts
 from dcam_dist.profiling import peak_memory_bytes
-from dcam_dist.runs import Checkpoint, MetricsLog, latest_checkpoint, open_run_directory, write_checkpoint
+from dcam_dist.runs import (
+    Checkpoint,
+    MetricsLog,
+    check_training_cases,
+    latest_checkpoint,
+    open_run_directory,
+    write_checkpoint,
+)
 from dcam_dist.training.cycle import EpochResult, run_cycle
 from dcam_dist.training.epoch import train_step
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
@@ -70,6 +77,7 @@ def train(config: Config) -> TrainSummary:
         checkpoint = latest_checkpoint(run)
         _announce(job, checkpoint)
         if checkpoint is not None:
+            check_training_cases(job.cohort, checkpoint)
             job.engine.load_state(checkpoint.engine)
         if checkpoint is None or not checkpoint.finished:
             completed = checkpoint.epoch if checkpoint else 0
@@ -90,7 +98,7 @@ def dry_run(config: Config) -> DryRun:
         rows = rank_share([row % len(job.case_id_N) for row in range(size)], context.rank, context.world_size)
         batch = next(stream_batches(job.cohort, [[job.case_id_N[row] for row in rows]], config.data))
         job.engine.network.train()
-        loss = train_step(job, batch, np.arange(len(rows)) % config.classes)
+        loss = train_step(job, batch, np.arange(len(rows)) % config.classes)[0]
         parameters = parameter_counts(config.network)[int(config.method == "baseline")]
         peak = peak_memory_bytes(context.device)
         return DryRun(batch.volume_BCDHW.shape, parameters, float(loss), peak, context.is_main)
@@ -98,11 +106,13 @@ def dry_run(config: Config) -> DryRun:
 
 def _run_method(job: TrainingJob, run: Path, start: Checkpoint | None, metrics: MetricsLog | None) -> None:
     def on_epoch(result: EpochResult) -> None:
-        _save(job, run, result.epoch + 1, result.clustered, finished=False)
-        if metrics is not None:
+        if (
+            metrics is not None
+        ):  # before the checkpoint: a resumed run drops lines it repeats, but cannot make up lost ones
             values = epoch_metrics(result, job)
             metrics.write(values)
             log.info("%s", console_line(values, job.config.training.epochs))
+        _save(job, run, result.epoch + 1, result.clustered, finished=False)
 
     first_epoch = start.epoch if start else 0
     if job.config.method == "supervised":

@@ -81,6 +81,36 @@ def test_malformed_tables(tmp_path, content, message):
     assert message in str(caught.value) and "cases.csv" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        ("patientid", "patient_id"),
+        ("Patient ID", "patient_id"),
+        ("patient", "patient_id"),
+        ("lable", "label"),
+        ("lung_maks", "lung_mask"),
+        ("lungs_mask", "lung_mask"),
+        ("case id", "case_id"),
+        ("splits", "split"),
+    ],
+)
+def test_a_misspelt_column_is_no_covariate(tmp_path, column, meant):
+    with pytest.raises(DataError, match=rf"cases\.csv, line 1: column '{column}': did you mean {meant}\?"):
+        _read(tmp_path, f"image,{column}\na,b\n")
+
+
+def test_a_misspelt_image_column_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"column 'imge': did you mean image\?"):
+        _read(tmp_path, "case_id,imge\na,b\n")
+
+
+def test_a_column_like_one_that_is_there_is_a_covariate_unless_it_is_the_same(tmp_path):
+    (row,) = _read(tmp_path, "image,images,age,sex,site,patient_age,lobe_mask\na,3,61,f,x,60,m\n")
+    assert [name for name, _ in row.covariates] == ["images", "age", "sex", "site", "patient_age"]
+    with pytest.raises(DataError, match="did you mean patient_id"):
+        _read(tmp_path, "image,patient_id,PatientID\na,P1,P1\n")
+
+
 def test_missing_table(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         read_case_table(tmp_path / "cases.csv")

@@ -133,6 +133,83 @@ def test_a_case_that_turns_bad_leaves_the_cohort(tmp_path):
     assert open_cohort(out).quarantine == summary.quarantined
 
 
+@pytest.mark.parametrize("name", ["0", "1", "labels/lungs/0", "labels/lungs/1"])
+@pytest.mark.parametrize("harm", ["delete", "empty", "flip", "metadata"])
+def test_a_damaged_volume_is_made_anew(tmp_path, name, harm):
+    write_image(tmp_path / "ct.nrrd", chest_hu())
+    write_image(tmp_path / "mask.nrrd", lung_box())
+    table, out = tmp_path / "cases.csv", tmp_path / "c.zarr"
+    table.write_text("case_id,image,lung_mask\nc1,ct.nrrd,mask.nrrd\n")
+    ingest([table], out, config=CONFIG)
+    whole = _tree(out)
+    array = out / "cases" / "c1" / name
+    shard = array / "c" / "0" / "0" / "0"
+    if harm == "delete":
+        shard.unlink()
+    elif harm == "metadata":
+        (array / "zarr.json").write_text("{")
+    else:
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content if harm == "flip" else b"")
+    assert _tree(out) != whole
+    ingest([table], out, config=CONFIG)
+    assert _tree(out) == whole
+
+
+@pytest.mark.parametrize("gone", ["Canary/ct", "second.nrrd", "Canary"])
+def test_a_stored_case_outlives_its_missing_files(tmp_path, gone):
+    table, out = _cohort_files(tmp_path), tmp_path / "c.zarr"
+    ingest([table], out, config=CONFIG)
+    before = _tree(tmp_path / "c.zarr")
+    (tmp_path / gone).rename(tmp_path / "away")
+    count, first = {"Canary/ct": (1, "c1"), "second.nrrd": (1, "c2"), "Canary": (3, "c1")}[gone]
+    with pytest.raises(UsageError, match=rf"{count} cases? .*stored but .*missing now .*{first}.*unmounted") as caught:
+        ingest([table], out, config=CONFIG)
+    assert "\n" not in str(caught.value) and _tree(out) == before
+    (tmp_path / "away").rename(tmp_path / gone)
+    assert ingest([table], out, config=CONFIG).accepted == 3 and _tree(out) == before
+
+
+@pytest.mark.parametrize("gone", ["second.nrrd", "Canary/mask.nii.gz"])
+def test_an_unfinished_cohort_keeps_them_too_and_so_it_is_without_ids(tmp_path, gone):
+    table, out = _cohort_files(tmp_path), tmp_path / "c.zarr"
+    table.write_text("image,lung_mask\nCanary/ct,Canary/mask.nii.gz\nsecond.nrrd,Canary/mask.nii.gz\n")
+    ingest([table], out, config=CONFIG)
+    (out / "cases.json").unlink()
+    before = _tree(out)
+    (tmp_path / gone).unlink()
+    with pytest.raises(UsageError, match="missing now"):
+        ingest([table], out, config=CONFIG)
+    assert _tree(out) == before
+
+
+def test_files_that_vanish_during_ingest_cost_no_stored_case(tmp_path):
+    table, out = _cohort_files(tmp_path), tmp_path / "c.zarr"
+    ingest([table], out, config=CONFIG)
+    before = _tree(out)
+    with pytest.raises(UsageError, match=r"1 case .*missing now \(c3"):
+        ingest([table], out, config=CONFIG, progress=lambda *_: (tmp_path / "third.mha").unlink(missing_ok=True))
+    assert _tree(out) == before
+
+
+def test_an_id_that_is_no_folder_name_is_refused_by_line(tmp_path):
+    table = _cohort_files(tmp_path)
+    table.write_text(table.read_text() + "Canary Jones,second.nrrd,,,,\n")
+    with pytest.raises(DataError, match=r"cases\.csv, line 5: case_id is not usable") as caught:
+        ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    assert "Jones" not in str(caught.value) and not (tmp_path / "c.zarr").exists()
+
+
+def test_a_file_as_out_is_refused(tmp_path):
+    table = _cohort_files(tmp_path)
+    (tmp_path / "c.zarr").write_text("precious")
+    with pytest.raises(UsageError, match=r"c\.zarr: exists and is not a cohort"):
+        ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    assert (tmp_path / "c.zarr").read_text() == "precious"
+    assert not (tmp_path / "c.private.json").exists()
+
+
 def test_exit_codes(tmp_path):
     slices = series()
     for dataset in slices:

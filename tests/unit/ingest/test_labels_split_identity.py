@@ -103,18 +103,31 @@ def test_damaged_private_file_is_one_line(tmp_path, content):
         load_identity(path)
 
 
-@given(st.text(min_size=1, max_size=80))
-def test_ids_are_safe_folder_names(given_id):
+@given(st.text(min_size=1, max_size=80), st.booleans())
+def test_ids_are_safe_folder_names(given_id, hash_ids):
     secret = PrivateIdentity(b"k" * 32, {})
-    case_id = secret.case_id(given_id, "x", hash_ids=False)
+    try:
+        case_id = secret.case_id(given_id, "x", hash_ids=hash_ids, where="t.csv, line 2")
+    except DataError:
+        assert not hash_ids
+        return
+    assert hash_ids or case_id == given_id
     assert case_id.replace(".", "").replace("_", "").replace("-", "").isalnum()
     assert case_id.isascii() and case_id[0] != "." and len(case_id) <= 64
     assert json.dumps(case_id) == f'"{case_id}"'
 
 
-def test_given_ids_are_kept_unless_hashed_or_unsafe():
+def test_given_ids_are_kept_unless_hashed():
     secret = PrivateIdentity(b"k" * 32, {})
-    assert secret.case_id("COPD-001", "x", hash_ids=False) == "COPD-001"
-    hashed = {secret.case_id(name, "x", hash_ids=flag) for name, flag in [("COPD-001", True), ("../../etc", False)]}
+    assert secret.case_id("COPD-001", "x", hash_ids=False, where="") == "COPD-001"
+    hashed = {secret.case_id(name, "x", hash_ids=True, where="") for name in ("COPD-001", "../../etc")}
     assert len(hashed) == 2 and all(len(name) == 16 and int(name, 16) >= 0 for name in hashed)
-    assert secret.case_id(None, "x", hash_ids=False) == secret.pseudonym("x")
+    assert secret.case_id(None, "x", hash_ids=False, where="") == secret.pseudonym("x")
+
+
+@pytest.mark.parametrize("given_id", ["Anna Muster", "Müller", "../../etc", "-x", "a" * 65, "a\n"])
+def test_ids_that_are_no_folder_names_are_refused_without_telling_them(given_id):
+    secret = PrivateIdentity(b"k" * 32, {})
+    with pytest.raises(DataError, match=r"^t\.csv, line 7: case_id is not usable .* pass --hash-ids$") as caught:
+        secret.case_id(given_id, "x", hash_ids=False, where="t.csv, line 7")
+    assert given_id not in str(caught.value)

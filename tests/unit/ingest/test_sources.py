@@ -127,7 +127,7 @@ def test_bad_rows_are_faults_of_their_own(tmp_path):
         (f"{'x' * 300},,,", Reason.MISSING_FILE),
         ("t.txt,,,", Reason.UNSUPPORTED_FORMAT),
         ("b.nrrd,gone.nii,,", Reason.MISSING_FILE),
-        ("b.nrrd,,validation,", Reason.BAD_LABEL),
+        ("b.nrrd,,validation,", Reason.BAD_SPLIT),
         ("b.nrrd,,,dreadful", Reason.BAD_LABEL),
         ("b.nrrd,,,", None),
     ]

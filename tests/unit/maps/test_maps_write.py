@@ -54,9 +54,9 @@ def test_supervised_runs_are_mapped_by_grade(settings, tmp_path):
     summary = write_maps(run)
     assert summary.figure is not None
     folder = run / "maps" / summary.case_ids[0]
-    assert {f"dcam-grade-{number}.nii.gz" for number in range(1, 7)} < {path.name for path in folder.iterdir()}
+    assert {f"dcam-grade-{number}.nii.gz" for number in range(6)} < {path.name for path in folder.iterdir()}
     tree = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    assert tree["grade_title"] == FLEISCHNER_GRADES[tree["grade"] - 1]
+    assert tree["grade_title"] == FLEISCHNER_GRADES[tree["grade"]]
     assert tree["grade"] == tree["grade_of_the_head"]
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ from support.cohorts import make_cohort, settings
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
 from dcam_dist.errors import DataError, UsageError, VolumeDamaged
-from dcam_dist.runs import latest_checkpoint, restore_run
-from dcam_dist.training import dry_run, train
+from dcam_dist.runs import latest_checkpoint, open_cohort_of, restore_run
+from dcam_dist.training import cycle, dry_run, train
 
 
 def config(cohort, run, **overrides):
@@ -62,8 +63,6 @@ def test_training_is_bit_for_bit_repeatable_and_resumes_bit_for_bit(tmp_path, sm
     class Interrupted(Exception):
         pass
 
-    from dcam_dist.training import cycle
-
     calls, original = [], cycle.train_epoch
 
     def dies_in_the_second_epoch(*arguments):
@@ -96,6 +95,7 @@ def test_a_finished_run_is_left_as_it_is(trained, small_cohort):
 def test_another_configuration_in_the_same_directory_is_refused_with_the_difference(trained, small_cohort):
     with pytest.raises(UsageError, match=r"seed: 0.*seed: 5"):
         train(config(small_cohort, trained, training__epochs=3, seed=5))
+    train(config(small_cohort, trained, training__epochs=3, data__threads=1, training__timeout_s=60))
     # how a run is judged may change, and the order of the reading threads cannot change a run
     train(config(small_cohort, trained, training__epochs=3, evaluation__bootstrap=7))
 
@@ -175,15 +175,51 @@ def test_a_used_directory_is_not_overwritten(tmp_path, small_cohort):
 
 
 def test_a_damaged_volume_stops_training_by_name_and_keeps_the_checkpoint(tmp_path):
-    cohort = make_cohort(tmp_path / "c.zarr", 9)
-    train(config(cohort, tmp_path / "r", training__epochs=1))
-    shutil.rmtree(cohort / "cases" / "case003" / "1" / "c")
-    before = latest_checkpoint(tmp_path / "r").epoch
-    with pytest.raises(VolumeDamaged, match="case003"):
-        train(config(cohort, tmp_path / "r2", training__epochs=2))
-    assert latest_checkpoint(tmp_path / "r").epoch == before
+    cohort, run = make_cohort(tmp_path / "c.zarr", 9), tmp_path / "r"
+    original, epochs = cycle.train_epoch, []
+
+    def loses_a_volume_in_the_second_epoch(*arguments):
+        epochs.append(arguments)
+        if len(epochs) == 2:
+            shutil.rmtree(cohort / "cases" / "case003" / "1" / "c")
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cycle, "train_epoch", loses_a_volume_in_the_second_epoch)
+        with pytest.raises(VolumeDamaged, match="case003"):
+            train(config(cohort, run, training__epochs=3))
+    assert latest_checkpoint(run).epoch == 1
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, small_cohort):
     with pytest.raises(DataError, match="not finite"):
         train(config(small_cohort, tmp_path / "r", training__optimizer__lr=1e12, training__optimizer__head_lr=1e12))
+
+
+def test_a_run_goes_on_with_a_moved_cohort_but_not_with_other_training_cases(tmp_path):
+    run, moved = tmp_path / "r", tmp_path / "moved.zarr"
+    train(config(make_cohort(tmp_path / "c.zarr", 9), run, training__epochs=1))
+    (tmp_path / "c.zarr").rename(moved)
+    train(config(moved, run, training__epochs=1))
+    other = make_cohort(tmp_path / "other.zarr", 12)
+    with pytest.raises(UsageError, match="differs in 2 cases"):
+        train(config(other, run, training__epochs=1))
+    with pytest.raises(UsageError, match="differs in 2 cases"):
+        open_cohort_of(restore_run(run), other)
+
+
+def test_no_epoch_is_missing_from_the_metrics_when_a_run_is_killed_before_its_checkpoint(tmp_path, small_cohort):
+    module = sys.modules[train.__module__]
+    settings_of_run, saved = config(small_cohort, tmp_path / "r"), module.write_checkpoint
+
+    def killed(run, checkpoint, keep):
+        if checkpoint.epoch == 2:
+            raise KeyboardInterrupt
+        return saved(run, checkpoint, keep)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "write_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings_of_run)
+    train(settings_of_run)
+    assert [line["epoch"] for line in metrics(tmp_path / "r")] == [0, 1]

@@ -1,0 +1,79 @@
+"""What a cohort holds already must not vanish because a source was forgotten or a disk is unmounted."""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from dcam_dist.cohort import open_cohort
+from dcam_dist.cohort.layout import CASES
+from dcam_dist.errors import DataError, Reason, UsageError
+from dcam_dist.ingest.identity import PrivateIdentity
+from dcam_dist.ingest.scan_source import ScanSource
+
+
+def refuse_to_drop(cohort: Path, scans: Mapping[str, ScanSource], secret: PrivateIdentity) -> None:
+    """Days of work must not vanish because one source was forgotten or is away.
+
+    Args:
+        cohort: The store, which need not be there yet or be finished.
+        scans: What the sources give now, by case id.
+        secret: Says where the stored cases came from.
+
+    Raises:
+        UsageError: When a stored case's files are missing, or a finished cohort holds cases of other sources.
+    """
+    refuse_missing(cohort, _missing(_stored(cohort), scans, secret))
+    try:
+        listed = {case.case_id for case in open_cohort(cohort).cases}
+    except (UsageError, DataError):  # none yet, or one that was never finished
+        return
+    if dropped := sorted(listed - scans.keys()):
+        raise UsageError(
+            f"{cohort}: holds {len(dropped)} cases that these sources do not give ({dropped[0]}, …); "
+            "name all sources in one call, or choose another --out"
+        )
+
+
+def refuse_missing(cohort: Path, missing: Collection[str]) -> None:
+    """Refuse to go on without the files of cases that are stored.
+
+    Args:
+        cohort: The store.
+        missing: Cases whose files are missing, stored or not.
+
+    Raises:
+        UsageError: When one of them is stored; gives their number and the first.
+    """
+    if lost := sorted(_stored(cohort) & set(missing)):
+        cases, files = ("1 case is", "its") if len(lost) == 1 else (f"{len(lost)} cases are", "their")
+        raise UsageError(
+            f"{cohort}: {cases} stored but {files} files are missing now ({lost[0]}{', …' * (len(lost) > 1)}; "
+            "is a disk unmounted?); bring them back, or choose another --out"
+        )
+
+
+def remove_others(cohort: Path, accepted: Collection[str]) -> None:
+    """What an interrupted call with other sources left, and earlier forms of cases now set aside."""
+    for folder in sorted((cohort / CASES).iterdir()):
+        if folder.is_dir() and folder.name not in accepted:
+            shutil.rmtree(folder)
+
+
+def source_path(scan: ScanSource) -> str:
+    """Where a scan came from, as the private file has it."""
+    return os.path.abspath(scan.location)  # noqa: PTH100 - keeps links as named
+
+
+def _stored(cohort: Path) -> set[str]:
+    """Cases written whole, whether or not the cohort was ever finished."""
+    return {metadata.parent.name for metadata in (cohort / CASES).glob("*/zarr.json")}
+
+
+def _missing(stored: set[str], scans: Mapping[str, ScanSource], secret: PrivateIdentity) -> set[str]:
+    """Without an id of its own, a scan whose files are away has another identity: its place tells which it was."""
+    faulty = {case_id: scan for case_id, scan in scans.items() if scan.fault and scan.fault[0] is Reason.MISSING_FILE}
+    places = {source_path(scan) for scan in faulty.values()}
+    origins = {case_id: secret.cases.get(case_id, {}).get("source", "") for case_id in stored - scans.keys()}
+    unnamed = {id_ for id_, place in origins.items() if place and (place in places or not os.path.lexists(place))}
+    return faulty.keys() | unnamed
