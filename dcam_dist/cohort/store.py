@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from dcam_dist.cohort import layout
 from dcam_dist.config.schema import GridConfig
@@ -68,6 +70,19 @@ class Cohort:
     def lung_mask(self, case_id: str, level: str = layout.GRID_LEVEL) -> da.Array:
         """Lazy uint8 lung mask of shape (D, H, W)."""
         return self._lazy(f"{layout.CASES}/{case_id}/labels/{layout.LUNG_LABEL}/{level}")
+
+    def read(self, case_id: str, level: str = layout.GRID_LEVEL) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+        """HU (int16) and lung mask (bool) of one case in memory, both (D, H, W).
+
+        Raises:
+            VolumeDamaged: When either is missing or damaged; names the case.
+        """
+        try:
+            hu = self.hu(case_id, level).compute(scheduler="synchronous")
+            mask = self.lung_mask(case_id, level).compute(scheduler="synchronous")
+        except (ValueError, RuntimeError, OSError) as error:
+            raise VolumeDamaged(f"{self.path}: case {case_id}: unreadable ({error}); ingest this case again") from None
+        return hu, mask.astype(bool)
 
     def _lazy(self, name: str) -> da.Array:
         shard = self.path / name / layout.SHARD

@@ -77,16 +77,10 @@ def read_volume(cohort: Cohort, case_id: str, window_hu: tuple[float, float]) ->
     Raises:
         VolumeDamaged: When a stored array is missing or damaged.
     """
-    low, high = window_hu
-    try:
-        hu = cohort.hu(case_id).map_blocks(_windowed, low, high, dtype=np.float32)
-        volume: NDArray[np.float32] = hu.compute(scheduler="synchronous")
-        mask: NDArray[np.uint8] = cohort.lung_mask(case_id).compute(scheduler="synchronous")
-    except (ValueError, RuntimeError, OSError) as error:
-        raise VolumeDamaged(f"{cohort.path}: case {case_id}: unreadable ({error}); ingest this case again") from None
+    hu, mask = cohort.read(case_id)
     if not mask.any():
         raise VolumeDamaged(f"{cohort.path}: case {case_id}: its lung mask is empty; ingest this case again")
-    return volume, mask.astype(bool)
+    return _windowed(hu, *window_hu), mask
 
 
 def _windowed(hu_DHW: NDArray[np.int16], low: float, high: float) -> NDArray[np.float32]:

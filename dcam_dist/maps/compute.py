@@ -91,7 +91,7 @@ def activation_maps(
     volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
     features = network.body(volume)
     pooled = pool_over_lungs(features, mask, network.body.stride)
-    dense = network.head(features.float())
+    dense = network.activation_maps(features)
     if dense.shape[2:] != volume.shape[2:]:
         # A coarse voxel is the middle of its 16³ block, which is what align_corners=False takes it for.
         dense = F.interpolate(dense, size=volume.shape[2:], mode="trilinear", align_corners=False)

@@ -1,14 +1,12 @@
 """A mapped case together with its CT and lungs at the scan's resolution."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.cohort.layout import NATIVE_LEVEL
-from dcam_dist.errors import VolumeDamaged
 from dcam_dist.maps.compute import MappedCase
 
 
@@ -34,13 +32,4 @@ def open_scene(mapped: MappedCase, cohort: Cohort) -> Scene:
     Raises:
         VolumeDamaged: When they are missing or damaged.
     """
-    hu_DHW, lungs_DHW = (_read(lazy, mapped.record.case_id, cohort) for lazy in (cohort.hu, cohort.lung_mask))
-    return Scene(mapped, hu_DHW, lungs_DHW.astype(bool))
-
-
-def _read(lazy: Any, case_id: str, cohort: Cohort) -> NDArray[Any]:
-    try:
-        volume: NDArray[Any] = lazy(case_id, NATIVE_LEVEL).compute(scheduler="synchronous")
-    except (ValueError, RuntimeError, OSError) as error:
-        raise VolumeDamaged(f"{cohort.path}: case {case_id}: unreadable ({error}); ingest this case again") from None
-    return volume
+    return Scene(mapped, *cohort.read(mapped.record.case_id, NATIVE_LEVEL))

@@ -34,14 +34,13 @@ class ClusterNetwork(nn.Module):
         """The head on pooled features: logits of shape (B, K)."""
         return F.linear(pooled_BC, self.head.weight.flatten(1), self.head.bias)
 
-    def activation_maps(self, volume_BCDHW: Tensor) -> Tensor:
-        """Dense clustering activation maps: the head on the features of every voxel, (B, K, D, H, W) float32.
+    def activation_maps(self, features_BCDHW: Tensor) -> Tensor:
+        """Dense clustering activation maps: the head on the body's features of every voxel, (B, K, D, H, W) float32.
 
         The head is linear, so the lung mean of a map equals the scan's logit for that cluster. For the baseline the
         maps have the resolution of its features, 1/16 of the input.
         """
-        dense_BCDHW = self.body(volume_BCDHW).float()
-        return F.conv3d(dense_BCDHW, self.head.weight, self.head.bias)
+        return F.conv3d(features_BCDHW.float(), self.head.weight, self.head.bias)
 
     @torch.no_grad()
     def draw_head(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from dcam_dist.maps.export import lungs_in_scan, maps_in_scan
 from dcam_dist.maps.naming import ClassNames
 
 NAMES = ClassNames(
-    "cluster", ("cluster 1", "cluster 2", "cluster 3"), ("dcam-cluster-1", "dcam-cluster-2", "dcam-cluster-3")
+    "cluster", ("cluster 1", "cluster 2", "cluster 3"), ("dcam-cluster-1", "dcam-cluster-2", "dcam-cluster-3"), 1
 )
 CASES = [f"case-{number}" for number in range(5)]  # canonical, flipped, mirrored, oblique, oblique flipped
 GRID = (16, 32, 32)

@@ -12,7 +12,7 @@ from dcam_dist.maps.typical import TypicalCases
 from dcam_dist.types import CaseRecord, Geometry
 
 SHAPE, SPACING = (16, 20, 24), (5.0, 2.0, 1.5)
-NAMES = ClassNames("cluster", ("cluster 1", "cluster 2"), ("dcam-cluster-1", "dcam-cluster-2"))
+NAMES = ClassNames("cluster", ("cluster 1", "cluster 2"), ("dcam-cluster-1", "dcam-cluster-2"), 1)
 
 
 def space(shape, spacing):
