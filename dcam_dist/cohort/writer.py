@@ -93,13 +93,11 @@ def stored_fingerprint(cohort: Path, case_id: str) -> tuple[CaseRecord, str] | N
 def volumes_whole(cohort: Path, record: CaseRecord) -> bool:
     """Whether all four arrays of a stored case read fully, checksums included, with the shapes of its record."""
     store = Cohort(cohort, read_description(cohort), (), ())
+    pairs = ((store.hu, np.int16), (store.lung_mask, np.uint8))
     try:
         for level, space in ((layout.NATIVE_LEVEL, record.native), (layout.GRID_LEVEL, record.grid)):
-            for lazy, dtype in (
-                (store.hu(record.case_id, level), np.int16),
-                (store.lung_mask(record.case_id, level), np.uint8),
-            ):
-                values_DHW = lazy.compute(scheduler="synchronous")
+            for lazy, dtype in pairs:
+                values_DHW = lazy(record.case_id, level).compute(scheduler="synchronous")
                 if values_DHW.shape != tuple(space.shape) or values_DHW.dtype != dtype:
                     return False
     except (DataError, ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError):

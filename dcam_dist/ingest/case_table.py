@@ -42,8 +42,8 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
 
     Raises:
         UsageError: When there is no such file.
-        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed, doubled or misspelt column, a row of
-            another length, an empty ``image`` cell, or one ``case_id`` twice. Names file and line.
+        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed, doubled or misspelt column, a row
+            of another length, an empty ``image`` cell, or one ``case_id`` twice. Names file and line.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -98,9 +98,8 @@ def _refuse_misspelt(path: Path, line: int, names: list[str]) -> None:
         plain = _folded(name)
         near = [plain] if plain in folded else get_close_matches(plain, lacking, n=1, cutoff=NEAR)
         if near:
-            raise DataError(
-                f"{path}, line {line}: column {name!r}: did you mean {folded[near[0]]}? (rename it if it is a covariate)"
-            )
+            hint = f"did you mean {folded[near[0]]}? (rename it if it is a covariate)"
+            raise DataError(f"{path}, line {line}: column {name!r}: {hint}")
 
 
 def _folded(name: str) -> str:

@@ -48,8 +48,11 @@ def image_files(path: Path) -> tuple[Path, ...]:
     named = [line.replace(b"=", b":").partition(b":")[2].strip() for line in lines if line.lower().startswith(keys)]
     name = named[0].decode("utf-8", "surrogateescape") if named else ""
     data = path.parent / name
-    if not name or "\0" in name or data.resolve().parent != path.parent.resolve() or not data.is_file():
+    listed = (name.startswith("LIST") or "%" in name) and not data.is_file()  # how headers name several files
+    if not name or "\0" in name or listed or data.resolve().parent != path.parent.resolve():
         raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "a detached header must name one data file in its own folder")
+    if not data.is_file():
+        raise CaseRejected(Reason.MISSING_FILE, "the data file that the image header names does not exist")
     return path, data
 
 

@@ -113,6 +113,13 @@ def test_truncated_and_junk_files(tmp_path, suffix, compressed):
     assert _rejected(path) in {Reason.UNREADABLE, Reason.UNSUPPORTED_FORMAT}
 
 
+@pytest.mark.parametrize(("header", "data"), [("scan.mhd", "scan.zraw"), ("scan.nhdr", "scan.raw.gz")])
+def test_lost_detached_data_is_a_missing_file(tmp_path, header, data):
+    path = write_image(tmp_path / header, chest_hu())
+    (tmp_path / data).unlink()
+    assert _rejected(path) is Reason.MISSING_FILE
+
+
 def test_detached_data_stays_in_its_folder(tmp_path):
     path = write_image(tmp_path / "scan.mhd", chest_hu())
     text = path.read_text()
