@@ -1,9 +1,10 @@
 """Who this process is among its peers, and the process group's life."""
 
+import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -60,9 +61,26 @@ def open_processes(timeout_s: int = 600) -> Iterator[ProcessContext]:
     try:
         yield context
     finally:
-        use_statistics_group(None)
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        _leave()
+
+
+def before_leaving(close: Callable[[], None]) -> None:
+    """Have something closed while the process group still lives."""
+    _closers.append(close)
+
+
+_closers: list[Callable[[], None]] = []
+
+
+def _leave() -> None:
+    while _closers:
+        _closers.pop()()
+    # what is left of an engine sits in reference cycles; were it collected only after the group is gone, the group's
+    # destructor would run under the interpreter's lock, for which the group's own thread may be waiting: a hang
+    gc.collect()
+    use_statistics_group(None)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _join(context: ProcessContext, backend: str, timeout: timedelta) -> None:

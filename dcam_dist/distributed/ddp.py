@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from dcam_dist.config.schema import OptimizerConfig, TrainingConfig
-from dcam_dist.distributed.context import ProcessContext
+from dcam_dist.distributed.context import ProcessContext, before_leaving
 from dcam_dist.errors import DataError
 from dcam_dist.models import ClusterNetwork
 
@@ -25,12 +25,18 @@ class DdpEngine:
         with warnings.catch_warnings():
             # newer releases rename broadcast_buffers, older ones know no other name
             warnings.simplefilter("ignore", FutureWarning)
-            self._replica = DistributedDataParallel(self.network, broadcast_buffers=False, gradient_as_bucket_view=True)
+            replica = DistributedDataParallel(self.network, broadcast_buffers=False, gradient_as_bucket_view=True)
+        self._replica: DistributedDataParallel | None = replica
+        before_leaving(self._close)
 
     def forward(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor) -> Tensor:
         """See ``Engine``."""
+        assert self._replica is not None, "the processes have been left"  # noqa: S101
         logits: Tensor = self._replica(volume_BCDHW, lung_mask_BCDHW)
         return logits
+
+    def _close(self) -> None:
+        self._replica = None
 
     def backward(self, loss: Tensor) -> None:
         """See ``Engine``."""

@@ -1,3 +1,4 @@
+import gc
 import json
 import shutil
 import sys
@@ -5,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from support.cohorts import make_cohort, settings
+from torch.nn.parallel import DistributedDataParallel
 
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
@@ -223,3 +225,13 @@ def test_no_epoch_is_missing_from_the_metrics_when_a_run_is_killed_before_its_ch
             train(settings_of_run)
     train(settings_of_run)
     assert [line["epoch"] for line in metrics(tmp_path / "r")] == [0, 1]
+
+
+def test_no_engine_outlives_its_process_group(tmp_path, small_cohort):
+    # its destructor would run in some later garbage collection, and hang there now and then
+    gc.disable()
+    try:
+        dry_run(config(small_cohort, tmp_path / "r"))
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, DistributedDataParallel)]
+    finally:
+        gc.enable()
