@@ -45,7 +45,7 @@ say_if_cuda() {
 install() {
   local python
   python=$(find_python)
-  echo "setup: making .venv with $python (a few minutes, once)"
+  echo "setup: installing the pinned packages into .venv (a few minutes, once)"
   [ -x .venv/bin/python ] || make_venv "$python"
   say_if_cuda
   # shellcheck disable=SC2086  # DCAM_PIP_ARGS holds several arguments
