@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from dcam_dist.errors import CaseRejected, Reason
 
@@ -38,27 +38,22 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+# by the size of the header: type and place of the dimensions, the bits of a voxel, and where the voxels begin
+_FIELDS = {
+    348: (("8h", 40), ("h", 72), ("f", 108)),
+    540: (("8q", 16), ("h", 14), ("q", 168)),
+}
+
+
 def _expected_bytes(header: bytes) -> int:
     """Where the voxels end, by the NIfTI-1 or NIfTI-2 header (nifti1.h, nifti2.h)."""
-    dims: tuple[Any, ...]
     for order in "<>":
-        version = struct.unpack_from(f"{order}i", header)[0]
-        if version == 348:
-            dims = struct.unpack_from(f"{order}8h", header, 40)
-            bits, offset = (
-                struct.unpack_from(f"{order}h", header, 72)[0],
-                struct.unpack_from(f"{order}f", header, 108)[0],
-            )
-            break
-        if version == 540:
-            dims = struct.unpack_from(f"{order}8q", header, 16)
-            bits, offset = (
-                struct.unpack_from(f"{order}h", header, 14)[0],
-                struct.unpack_from(f"{order}q", header, 168)[0],
-            )
+        fields = _FIELDS.get(struct.unpack_from(f"{order}i", header)[0])
+        if fields is not None:
             break
     else:
         raise ValueError("no NIfTI header")
+    dims, (bits,), (offset,) = (struct.unpack_from(order + kind, header, place) for kind, place in fields)
     voxels = math.prod(max(int(size), 1) for size in dims[1 : dims[0] + 1])
     return int(offset) + voxels * int(bits) // 8
 

@@ -106,9 +106,8 @@ def dry_run(config: Config) -> DryRun:
 
 def _run_method(job: TrainingJob, run: Path, start: Checkpoint | None, metrics: MetricsLog | None) -> None:
     def on_epoch(result: EpochResult) -> None:
-        if (
-            metrics is not None
-        ):  # before the checkpoint: a resumed run drops lines it repeats, but cannot make up lost ones
+        # metrics before the checkpoint: a resumed run drops the lines it repeats, but could not make up a lost one
+        if metrics is not None:
             values = epoch_metrics(result, job)
             metrics.write(values)
             log.info("%s", console_line(values, job.config.training.epochs))
