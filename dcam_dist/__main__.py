@@ -8,7 +8,7 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Run the command line; returns the exit code that ``dcam_dist.errors`` documents."""
-    from dcam_dist.cli import app
+    from dcam_dist.commands import app
 
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -43,11 +43,13 @@ class Reason(StrEnum):
 
     MISSING_FILE = "missing_file"
     UNREADABLE = "unreadable"
+    TRUNCATED = "truncated_file"
     UNSUPPORTED_FORMAT = "unsupported_format"
     WRONG_MODALITY = "wrong_modality"
     LOCALIZER = "localizer"
     COLOUR = "colour"
     SECONDARY_CAPTURE = "secondary_capture"
+    BURNED_IN = "burned_in_annotation"
     ENHANCED_MULTIFRAME = "enhanced_multiframe"
     NO_RESCALE = "no_rescale"
     TOO_FEW_SLICES = "too_few_slices"
@@ -64,6 +66,7 @@ class Reason(StrEnum):
     MASK_MISMATCH = "mask_mismatch"
     MASK_EMPTY = "mask_empty"
     NO_LUNGS = "no_lungs"
+    LUNGS_CUT = "lungs_cut"
     LUNGS_EXCEED_GRID = "lungs_exceed_grid"
     BAD_LABEL = "bad_label"
     BAD_SPLIT = "bad_split"
@@ -76,12 +79,14 @@ class CaseRejected(DataError):
     Args:
         reason: The reason code.
         detail: What was found and what to do, in one line that names no patient.
+        also: Everything else that was found wrong.
     """
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, also: tuple[Reason, ...] = ()) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.also = also
 
-    def __reduce__(self) -> tuple[type["CaseRejected"], tuple[Reason, str]]:
-        return type(self), (self.reason, self.detail)
+    def __reduce__(self) -> tuple[type["CaseRejected"], tuple[Reason, str, tuple[Reason, ...]]]:
+        return type(self), (self.reason, self.detail, self.also)

@@ -103,11 +103,16 @@ class CaseRecord:
 
 @dataclass(frozen=True)
 class QuarantineEntry:
-    """A case that ingest set aside: its id, the reason code and one line on what was found."""
+    """A case that ingest set aside: its id, the reason code and one line on what was found.
+
+    Attributes:
+        also: The codes of everything else that was found wrong, in alphabetical order.
+    """
 
     case_id: str
     reason: str
     detail: str
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from typing import Any
 from dcam_dist.errors import DataError
 from dcam_dist.types import CaseRecord, Geometry
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 ATTRIBUTE = "dcam_dist"
 CASES = "cases"
 NATIVE_LEVEL, GRID_LEVEL = "0", "1"

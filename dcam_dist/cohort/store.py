@@ -111,7 +111,8 @@ def open_cohort(path: str | Path) -> Cohort:
         raise UsageError(f"{root}: no cohort here; make one with: dcam-dist ingest SOURCE --out {root}")
     description = read_description(root)
     cases = tuple(layout.record_from_json(tree) for tree in layout.read_json(root / layout.CASE_TABLE))
-    quarantine = tuple(QuarantineEntry(**tree) for tree in layout.read_json(root / layout.QUARANTINE_TABLE))
+    aside = layout.read_json(root / layout.QUARANTINE_TABLE)
+    quarantine = tuple(QuarantineEntry(**{**tree, "also": tuple(tree["also"])}) for tree in aside)
     return Cohort(root, description, cases, quarantine)
 
 

@@ -16,6 +16,12 @@ Rate = Annotated[float, Field(gt=0)]
 Shape3 = tuple[Positive, Positive, Positive]
 
 
+def _fit_for_network(shape: Shape3) -> Shape3:
+    if any(size % 16 for size in shape):
+        raise ValueError(f"each size must be divisible by 16 (four down-samplings), not {list(shape)}")
+    return shape
+
+
 class Section(BaseModel):
     """A frozen group of settings."""
 
@@ -37,9 +43,7 @@ class GridConfig(Section):
     @field_validator("shape")
     @classmethod
     def _divisible(cls, shape: Shape3) -> Shape3:
-        if any(size % 16 for size in shape):
-            raise ValueError(f"each size must be divisible by 16 (four down-samplings), not {list(shape)}")
-        return shape
+        return _fit_for_network(shape)
 
     @model_validator(mode="after")
     def _spacing_where_needed(self) -> "GridConfig":
@@ -72,6 +76,16 @@ class IngestConfig(Section):
     """Memory limit of one Dask worker."""
     max_voxels: Positive = 700_000_000
     """Larger volumes are refused from their header."""
+    decode_timeout_s: Positive = 120
+    """Longest time that the decoding of one compressed DICOM series may take, in a process of its own."""
+    decode_memory_gb: Rate = 4.0
+    """Most memory that this process may have."""
+    resample_tilt: bool = False
+    """Resample scans with a tilted gantry onto a right-angled grid; otherwise they are set aside."""
+    allow_cut_lungs: bool = False
+    """Keep scans whose first or last slice cuts the lungs, with a flag; otherwise they are set aside."""
+    lungmask_weights: Path | None = None
+    """Weights of the ``lungmask`` package's R231 network (extra ``lungmask``); null: the classical segmentation."""
 
 
 class DataConfig(Section):
@@ -84,6 +98,10 @@ class DataConfig(Section):
     """Volumes read ahead by each rank."""
     threads: Positive = 2
     """Reading threads of each rank."""
+    patch: Shape3 | None = None
+    """Train on random patches of this shape (z, y, x) that hold lung; null: on whole volumes (paper)."""
+    stage: Path | None = None
+    """Copy the training volumes to this folder of node-local disk first; ``$TMPDIR`` and the like are expanded."""
 
     @field_validator("window_hu")
     @classmethod
@@ -91,6 +109,11 @@ class DataConfig(Section):
         if window[0] >= window[1]:
             raise ValueError("window_hu needs its lower bound first")
         return window
+
+    @field_validator("patch")
+    @classmethod
+    def _divisible(cls, patch: Shape3 | None) -> Shape3 | None:
+        return None if patch is None else _fit_for_network(patch)
 
 
 class NetworkConfig(Section):

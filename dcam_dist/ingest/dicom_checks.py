@@ -38,7 +38,7 @@ def check_series(headers: Headers, *, assume_hu: bool, max_voxels: int) -> None:
         max_voxels: Largest volume to read.
 
     Raises:
-        CaseRejected: With the first finding as the reason and the codes of all others in the detail.
+        CaseRejected: With the first finding as the reason and the codes of all others beside it.
     """
     findings = list(_kind(headers))
     if Reason.ENHANCED_MULTIFRAME not in dict(findings):  # its slices lie in one file, placed by other fields
@@ -46,8 +46,7 @@ def check_series(headers: Headers, *, assume_hu: bool, max_voxels: int) -> None:
         findings += _places(headers)
     if findings:
         reason, detail = findings[0]
-        others = sorted({str(other) for other, _ in findings} - {str(reason)})
-        raise CaseRejected(reason, detail + (f" (also: {', '.join(others)})" if others else ""))
+        raise CaseRejected(reason, detail, tuple(sorted({other for other, _ in findings} - {reason})))
 
 
 def sort_slices(headers: Headers) -> tuple[list[SliceHeader], NDArray[np.float64]]:

@@ -75,7 +75,7 @@ def run_case(task: Task[Job], job: Job, case_id: str) -> Outcome:
         with private_umask():
             return task(job)
     except CaseRejected as fault:
-        return QuarantineEntry(case_id, str(fault.reason), fault.detail)
+        return QuarantineEntry(case_id, str(fault.reason), fault.detail, tuple(map(str, fault.also)))
     except DcamError:
         raise
     except MemoryError:

@@ -92,7 +92,7 @@ def test_all_faults_are_told(tmp_path):
     with pytest.raises(CaseRejected) as caught:
         read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
     assert caught.value.reason is Reason.NO_RESCALE
-    assert caught.value.detail.endswith("(also: missing_slices, tilted)")
+    assert caught.value.also == (Reason.MISSING_SLICES, Reason.TILTED)
 
 
 def test_drift_of_the_spacing_is_uneven_though_no_single_gap_is(tmp_path):

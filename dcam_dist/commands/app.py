@@ -1,0 +1,47 @@
+"""The command line: one verb each, a thin wrapper of the public function of the same name.
+
+Heavy imports happen inside the verb, so that ``--help`` and shell completion answer at once.
+"""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from dcam_dist.commands.demo import demo
+from dcam_dist.commands.evaluate import evaluate
+from dcam_dist.commands.ingest import ingest
+from dcam_dist.commands.maps import maps
+from dcam_dist.commands.phantom import phantom
+from dcam_dist.commands.train import train
+
+app = typer.Typer(
+    name="dcam-dist",
+    help="Unsupervised emphysema subtyping from chest CT with deep clustering activation maps.",
+    epilog="Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment. --debug shows tracebacks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    from dcam_dist import __version__
+
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("dcam_dist").setLevel(logging.INFO)
+
+
+for verb in (phantom, ingest, train, evaluate, maps, demo):
+    app.command()(verb)

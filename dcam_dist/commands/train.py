@@ -1,0 +1,36 @@
+"""``train``."""
+
+from typing import Annotated
+
+import typer
+
+from dcam_dist.commands.options import ConfigFile
+
+
+def train(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, e.g. data.cohort=C.zarr output=RUN.")
+    ] = None,
+    config: ConfigFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="One step: shapes and memory, no files.")] = False,
+) -> None:
+    """Train: dcam, baseline or supervised (method=…). Start it alone, or on several processes under torchrun.
+
+    Goes on from the last checkpoint of output=RUN.
+    """
+    from dcam_dist.config import load_config
+
+    loaded = load_config(config, settings or [])  # before torch: a typing error is told at once
+    from dcam_dist import training
+
+    if dry_run:
+        step = training.dry_run(loaded)
+        if step.is_main:
+            typer.echo(f"volumes of this rank {list(step.volume_shape)}, {step.parameters:,} parameters")
+            typer.echo(
+                f"loss {step.loss:.4f} (sum), peak memory {step.peak_memory_bytes / 2**30:.2f} GiB; nothing written"
+            )
+        return
+    summary = training.train(loaded)
+    if summary.is_main:
+        typer.echo(f"{summary.epochs} epochs done: {summary.run}; next: dcam-dist evaluate {summary.run}")
