@@ -4,12 +4,15 @@ import os
 import sys
 
 INTERRUPTED = 130
+PRIVATE_UMASK = 0o077
+"""Cohorts, runs and pictures are personal data: what a verb writes is its owner's alone until he shares it."""
 
 
 def main() -> int:
     """Run the command line; returns the exit code that ``dcam_dist.errors`` documents."""
     from dcam_dist.commands import app
 
+    os.umask(PRIVATE_UMASK)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

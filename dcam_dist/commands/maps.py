@@ -11,7 +11,8 @@ from dcam_dist.commands.options import MovedCohort
 def maps(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     case: Annotated[
-        list[str] | None, typer.Option("--case", help="Case id; repeat it. Without: typical cases.")
+        list[str] | None,
+        typer.Option("--case", help="A case id, the cohort's or yours; repeat it. Without: typical cases."),
     ] = None,
     cohort: MovedCohort = None,
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from dcam_dist.cohort import Cohort
 from dcam_dist.distributed import open_processes
 from dcam_dist.errors import EnvironmentFault
+from dcam_dist.ingest.lookup import resolve_case_ids
 from dcam_dist.maps.compute import map_case
 from dcam_dist.maps.export import export_case
 from dcam_dist.maps.figure1 import coronal_view, write_figure1
@@ -49,7 +50,8 @@ def write_maps(run: Path, *, case_ids: Sequence[str] = (), cohort: Path | None =
 
     Args:
         run: The run's directory.
-        case_ids: Cases of either split. None: the ``config.maps.typical_cases`` most typical training cases of each
+        case_ids: Cases of either split, by the cohort's ids or, where its private file is at hand, by those that the
+            case table gave. None: the ``config.maps.typical_cases`` most typical training cases of each
             class, and the figure that shows them side by side.
         cohort: Where the cohort is, if not where it was at training.
 
@@ -62,7 +64,7 @@ def write_maps(run: Path, *, case_ids: Sequence[str] = (), cohort: Path | None =
     store = open_cohort_of(restored, cohort)
     names, folder = class_names(restored.config), Path(run) / FOLDER
     if case_ids:
-        chosen = tuple(store.case(case_id).case_id for case_id in dict.fromkeys(case_ids))
+        chosen = resolve_case_ids(store, case_ids)
         files, _ = _write_cases(restored, store, chosen, folder, names, {})
         return MapsSummary(folder, chosen, files, None)
     groups = _find_typical(restored, store)

@@ -189,7 +189,7 @@ def test_an_output_in_a_used_folder(command, small_cohort, tmp_path):
 def test_an_unknown_case(command, dcam_run):
     code, _, err = command("maps", dcam_run, "--case", "case999")
     assert code == 2
-    assert_one_line(err, "no case 'case999'", "13 cases")
+    assert_one_line(err, "no case fits --case number 1", "cases.json")
 
 
 def test_a_scan_of_another_modality(command, tmp_path):

@@ -61,7 +61,7 @@ def test_supervised_runs_are_mapped_by_grade(settings, tmp_path):
 
 
 def test_an_unknown_case_is_refused_before_anything_is_written(run):
-    with pytest.raises(UsageError, match="no case 'nobody'"):
+    with pytest.raises(UsageError, match="no case fits --case number 2"):
         write_maps(run, case_ids=["case-1", "nobody"])
     assert not (run / "maps").exists()
 
