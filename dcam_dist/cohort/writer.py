@@ -1,9 +1,9 @@
-"""Write a cohort: one task writes one whole case, into a side folder that is then renamed into place."""
+"""Write a case: into a side folder, down to the disk, sealed, and then renamed into place."""
 
-import shutil
-import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.array_spec import ArrayConfigLike
 
 from dcam_dist.cohort import layout
-from dcam_dist.cohort.store import Cohort, CohortDescription, read_description
-from dcam_dist.errors import DataError, UsageError
-from dcam_dist.types import CaseRecord, Geometry, QuarantineEntry
+from dcam_dist.cohort.durable import remove, side_folder, sync, sync_folders, write_file
+from dcam_dist.cohort.manifest import Manifest, commit_content, describe, seal_of
+from dcam_dist.types import CaseRecord, Geometry
 
 CHUNK = 128  # smaller chunks read slowly, larger ones make a patch expensive
+CHUNK_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+WRITE_EMPTY_CHUNKS: ArrayConfigLike = {"write_empty_chunks": True}  # else a lost chunk and an empty one look the same
+_LUNGS = (("right lung", [70, 130, 180, 128]), ("left lung", [205, 133, 63, 128]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +30,9 @@ class VolumeLevels:
 
     Attributes:
         native_hu_DHW: int16.
-        native_mask_DHW: bool or uint8, same shape.
+        native_mask_DHW: uint8, same shape: 0 outside, 1 right lung, 2 left lung; or bool.
         grid_hu_DHW: int16.
-        grid_mask_DHW: bool or uint8, same shape.
+        grid_mask_DHW: As the native mask, of the grid's shape.
     """
 
     native_hu_DHW: NDArray[np.int16]
@@ -37,97 +41,104 @@ class VolumeLevels:
     grid_mask_DHW: NDArray[Any]
 
 
-def create_cohort(path: Path, description: CohortDescription) -> None:
-    """Create an empty cohort, or accept an existing one of the same description so that ingest can go on.
+def write_case(
+    cohort: Path, record: CaseRecord, levels: VolumeLevels, pictures: Mapping[str, bytes] | None = None
+) -> None:
+    """Write one case; it appears complete and on the disk, or not at all, and replaces an earlier one of the same id.
+
+    The same case gives the same bytes. Killed between taking an earlier case out and putting the new one in, the new
+    one lies whole in the cohort's folder of unfinished things, from where ``create_cohort`` puts it in its place.
+
+    Args:
+        cohort: The store.
+        record: The case; its geometries have the shapes of the levels.
+        levels: The volumes.
+        pictures: Further files of the case by their plain names, as ``montage.webp``.
 
     Raises:
-        UsageError: When the path holds something else, or a cohort with another grid or label set.
+        ValueError: When a volume's shape is not the record's.
     """
-    if (path / "zarr.json").is_file():
-        if read_description(path) != description:
-            raise UsageError(f"{path}: holds a cohort with another grid or label set; choose another --out")
-        return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"{path}: exists and is not a cohort; choose another --out")
-    attributes = {
-        "store_version": layout.STORE_VERSION,
-        "grid": description.grid.model_dump(mode="json"),
-        "label_names": list(description.label_names),
-    }
-    root = zarr.create_group(path, attributes={layout.ATTRIBUTE: attributes})
-    root.create_group(layout.CASES)
+    side = side_folder(cohort, record.case_id, "new")
+    chunks = _write_image(side, record, levels)
+    for name, content in (pictures or {}).items():
+        write_file(side / name, content)
+    seal_case(side, chunks)
+    final, old = cohort / layout.CASES / record.case_id, side_folder(cohort, record.case_id, "old")
+    replaced = os.path.lexists(final)
+    if replaced:
+        final.rename(old)
+    side.rename(final)
+    sync(final.parent)
+    if replaced:
+        remove(old)
 
 
-def write_case(cohort: Path, record: CaseRecord, levels: VolumeLevels) -> None:
-    """Write one case; it appears complete or not at all, and replaces an earlier one of the same id."""
-    side = cohort / layout.INCOMING / f"{record.case_id}.{uuid.uuid4().hex}"
+def seal_case(folder: Path, chunks: Mapping[str, int]) -> None:
+    """Bring a case's files down to the disk, write its manifest and, last, the commit marker.
+
+    Args:
+        folder: The case, all its files written.
+        chunks: How many chunks each shard must hold, by its path.
+
+    Raises:
+        RuntimeError: When a shard lacks chunks.
+    """
+    names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
+    content = Manifest(describe(folder, names, chunks)).to_bytes()
+    write_file(folder / layout.MANIFEST, content)
+    sync_folders(folder)
+    write_file(folder / layout.COMMIT, commit_content(seal_of(content)))
+    sync(folder)
+
+
+def _write_image(side: Path, record: CaseRecord, levels: VolumeLevels) -> dict[str, int]:
     spaces = (record.native, record.grid)
     group = zarr.create_group(
         side,
         attributes={"ome": _multiscales(record.case_id, spaces), layout.ATTRIBUTE: layout.record_to_json(record)},
     )
-    _write_array(group, layout.NATIVE_LEVEL, levels.native_hu_DHW)
-    _write_array(group, layout.GRID_LEVEL, levels.grid_hu_DHW)
     labels = group.create_group("labels", attributes={"ome": {"version": "0.5", "labels": [layout.LUNG_LABEL]}})
     lungs = labels.create_group(
         layout.LUNG_LABEL,
-        attributes={"ome": {**_multiscales(layout.LUNG_LABEL, spaces), "image-label": {"source": {"image": "../../"}}}},
+        attributes={"ome": {**_multiscales(layout.LUNG_LABEL, spaces), "image-label": _label_description()}},
     )
-    _write_array(lungs, layout.NATIVE_LEVEL, levels.native_mask_DHW.astype(np.uint8))
-    _write_array(lungs, layout.GRID_LEVEL, levels.grid_mask_DHW.astype(np.uint8))
-    final = cohort / layout.CASES / record.case_id
-    if final.exists():
-        shutil.rmtree(final)
-    side.rename(final)
+    native, grid = layout.NATIVE_LEVEL, layout.GRID_LEVEL
+    return {
+        f"{array.path}/{layout.SHARD}": chunks
+        for array, chunks in (
+            _write_array(group, native, levels.native_hu_DHW, record.native),
+            _write_array(group, grid, levels.grid_hu_DHW, record.grid),
+            _write_array(lungs, native, levels.native_mask_DHW.astype(np.uint8), record.native),
+            _write_array(lungs, grid, levels.grid_mask_DHW.astype(np.uint8), record.grid),
+        )
+    }
 
 
-def stored_fingerprint(cohort: Path, case_id: str) -> tuple[CaseRecord, str] | None:
-    """The record and source fingerprint of a case that is already stored, else ``None``."""
-    metadata = cohort / layout.CASES / case_id / "zarr.json"
-    if not metadata.is_file():
-        return None
-    record = layout.record_from_json(layout.read_json(metadata)["attributes"][layout.ATTRIBUTE])
-    return record, record.provenance.get("source_fingerprint", "")
-
-
-def volumes_whole(cohort: Path, record: CaseRecord) -> bool:
-    """Whether all four arrays of a stored case read fully, checksums included, with the shapes of its record."""
-    store = Cohort(cohort, read_description(cohort), (), ())
-    pairs = ((store.hu, np.int16), (store.lung_mask, np.uint8))
-    try:
-        for level, space in ((layout.NATIVE_LEVEL, record.native), (layout.GRID_LEVEL, record.grid)):
-            for lazy, dtype in pairs:
-                values_DHW = lazy(record.case_id, level).compute(scheduler="synchronous")
-                if values_DHW.shape != tuple(space.shape) or values_DHW.dtype != dtype:
-                    return False
-    except (DataError, ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError):
-        return False
-    return True
-
-
-def close_cohort(path: Path, cases: Iterable[CaseRecord], quarantine: Iterable[QuarantineEntry]) -> None:
-    """Write the tables that make the cohort readable, and clear what interrupted writers left.
-
-    Cases are ordered by id, so that the order does not depend on which worker finished first.
-    """
-    shutil.rmtree(path / layout.INCOMING, ignore_errors=True)
-    ordered = sorted(cases, key=lambda case: case.case_id)
-    layout.write_json(path / layout.QUARANTINE_TABLE, [asdict(e) for e in sorted(quarantine, key=lambda e: e.case_id)])
-    layout.write_json(path / layout.CASE_TABLE, [layout.record_to_json(case) for case in ordered])
-
-
-def _write_array(group: zarr.Group, name: str, values_DHW: NDArray[Any]) -> None:
+def _write_array(
+    group: zarr.Group, name: str, values_DHW: NDArray[Any], space: Geometry
+) -> tuple[zarr.Array[Any], int]:
+    if values_DHW.shape != tuple(space.shape):
+        raise ValueError(f"a volume of shape {values_DHW.shape} does not fit its record's {space.shape}")
     chunks = tuple(min(CHUNK, size) for size in values_DHW.shape)
-    shards = tuple(-(-size // chunk) * chunk for size, chunk in zip(values_DHW.shape, chunks, strict=True))
-    group.create_array(
+    counts = tuple(-(-size // chunk) for size, chunk in zip(values_DHW.shape, chunks, strict=True))
+    array = group.create_array(
         name,
         data=np.ascontiguousarray(values_DHW),
         chunks=chunks,
-        shards=shards,  # one file a volume: many small files exhaust a cluster's quota
-        compressors=[BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec()],
+        shards=tuple(count * chunk for count, chunk in zip(counts, chunks, strict=True)),  # one file a volume
+        compressors=CHUNK_CODECS,
         dimension_names=["z", "y", "x"],
-        config={"write_empty_chunks": True},  # else a lost chunk and an empty one look the same
+        config=WRITE_EMPTY_CHUNKS,
     )
+    return array, math.prod(counts)
+
+
+def _label_description() -> dict[str, Any]:
+    return {
+        "colors": [{"label-value": value, "rgba": rgba} for value, (_, rgba) in enumerate(_LUNGS, start=1)],
+        "properties": [{"label-value": value, "name": name} for value, (name, _) in enumerate(_LUNGS, start=1)],
+        "source": {"image": "../../"},
+    }
 
 
 def _multiscales(name: str, spaces: tuple[Geometry, Geometry]) -> dict[str, Any]:

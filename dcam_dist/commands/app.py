@@ -14,6 +14,7 @@ from dcam_dist.commands.ingest import ingest
 from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
 from dcam_dist.commands.train import train
+from dcam_dist.commands.validate import validate
 
 app = typer.Typer(
     name="dcam-dist",
@@ -43,5 +44,5 @@ def _options(
     logging.getLogger("dcam_dist").setLevel(logging.INFO)
 
 
-for verb in (phantom, ingest, train, evaluate, maps, demo):
+for verb in (phantom, ingest, validate, train, evaluate, maps, demo):
     app.command()(verb)

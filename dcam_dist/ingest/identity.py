@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dcam_dist.errors import DataError
 
@@ -28,10 +29,12 @@ class PrivateIdentity:
     Attributes:
         key: Secret of the keyed hashes.
         cases: For each case id, where it came from.
+        call: How ingest was called last, as plain JSON: what a repair does again.
     """
 
     key: bytes
     cases: Mapping[str, Mapping[str, str]]
+    call: Mapping[str, Any] | None = None
 
     def pseudonym(self, identity: str) -> str:
         """The keyed hash of an identity, as short hex."""
@@ -78,7 +81,8 @@ def load_identity(path: Path) -> PrivateIdentity:
         key = bytes.fromhex(tree["key"])
         if len(key) != KEY_BYTES:
             raise ValueError("short key")
-        return PrivateIdentity(key, {str(case): dict(origin) for case, origin in tree["cases"].items()})
+        cases = {str(case): dict(origin) for case, origin in tree["cases"].items()}
+        return PrivateIdentity(key, cases, tree.get("call"))
     except FileNotFoundError:
         return PrivateIdentity(secrets.token_bytes(KEY_BYTES), {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -90,7 +94,8 @@ def load_identity(path: Path) -> PrivateIdentity:
 def save_identity(path: Path, identity: PrivateIdentity) -> None:
     """Write the private file for its owner alone; the file is either the old or the new one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    tree = {"key": identity.key.hex(), "cases": {case: dict(origin) for case, origin in identity.cases.items()}}
+    cases = {case: dict(origin) for case, origin in identity.cases.items()}
+    tree = {"key": identity.key.hex(), "cases": cases, "call": identity.call}
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         json.dump(tree, stream, indent=1, sort_keys=True)
         stream.flush()

@@ -1,12 +1,12 @@
 """What a cohort holds already must not vanish because a source was forgotten or a disk is unmounted."""
 
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dcam_dist.cohort import open_cohort
-from dcam_dist.cohort.layout import CASES
+from dcam_dist.cohort.durable import remove_case
+from dcam_dist.cohort.layout import CASE_TABLE, CASES, COMMIT, MANIFEST
 from dcam_dist.errors import DataError, Reason, UsageError
 from dcam_dist.ingest.identity import PrivateIdentity
 from dcam_dist.ingest.scan_source import ScanSource
@@ -23,11 +23,14 @@ def refuse_to_drop(cohort: Path, scans: Mapping[str, ScanSource], secret: Privat
     Raises:
         UsageError: When a stored case's files are missing, or a finished cohort holds cases of other sources.
     """
-    refuse_missing(cohort, _missing(_stored(cohort), scans, secret))
+    stored = stored_ids(cohort)
+    refuse_missing(cohort, missing_ids(stored, scans, secret))
     try:
         listed = {case.case_id for case in open_cohort(cohort).cases}
-    except (UsageError, DataError):  # none yet, or one that was never finished
+    except UsageError:  # none yet
         return
+    except DataError:  # never finished; or it was, and its table cannot be relied on now
+        listed = stored if any((cohort / name).exists() for name in (MANIFEST, COMMIT, CASE_TABLE)) else set()
     if dropped := sorted(listed - scans.keys()):
         raise UsageError(
             f"{cohort}: holds {len(dropped)} cases that these sources do not give ({dropped[0]}, …); "
@@ -45,7 +48,7 @@ def refuse_missing(cohort: Path, missing: Collection[str]) -> None:
     Raises:
         UsageError: When one of them is stored; gives their number and the first.
     """
-    if lost := sorted(_stored(cohort) & set(missing)):
+    if lost := sorted(stored_ids(cohort) & set(missing)):
         cases, files = ("1 case is", "its") if len(lost) == 1 else (f"{len(lost)} cases are", "their")
         raise UsageError(
             f"{cohort}: {cases} stored but {files} files are missing now ({lost[0]}{', …' * (len(lost) > 1)}; "
@@ -54,10 +57,9 @@ def refuse_missing(cohort: Path, missing: Collection[str]) -> None:
 
 
 def remove_others(cohort: Path, accepted: Collection[str]) -> None:
-    """What an interrupted call with other sources left, and earlier forms of cases now set aside."""
-    for folder in sorted((cohort / CASES).iterdir()):
-        if folder.is_dir() and folder.name not in accepted:
-            shutil.rmtree(folder)
+    """Take out what an interrupted call with other sources left, and earlier forms of cases now set aside."""
+    for case_id in sorted(stored_ids(cohort) - set(accepted)):
+        remove_case(cohort, case_id)
 
 
 def source_path(scan: ScanSource) -> str:
@@ -65,13 +67,17 @@ def source_path(scan: ScanSource) -> str:
     return os.path.abspath(scan.location)  # noqa: PTH100 - keeps links as named
 
 
-def _stored(cohort: Path) -> set[str]:
-    """Cases written whole, whether or not the cohort was ever finished."""
-    return {metadata.parent.name for metadata in (cohort / CASES).glob("*/zarr.json")}
+def stored_ids(cohort: Path) -> set[str]:
+    """Cases that were written, damaged or not, whether or not the cohort was ever finished."""
+    marks = ("zarr.json", COMMIT)
+    return {mark.parent.name for name in marks for mark in (cohort / CASES).glob(f"*/{name}")}
 
 
-def _missing(stored: set[str], scans: Mapping[str, ScanSource], secret: PrivateIdentity) -> set[str]:
-    """Without an id of its own, a scan whose files are away has another identity: its place tells which it was."""
+def missing_ids(stored: set[str], scans: Mapping[str, ScanSource], secret: PrivateIdentity) -> set[str]:
+    """Cases whose files are missing.
+
+    Without an id of its own, a scan whose files are away has another identity: its place tells which it was.
+    """
     faulty = {case_id: scan for case_id, scan in scans.items() if scan.fault and scan.fault[0] is Reason.MISSING_FILE}
     places = {source_path(scan) for scan in faulty.values()}
     origins = {case_id: secret.cases.get(case_id, {}).get("source", "") for case_id in stored - scans.keys()}

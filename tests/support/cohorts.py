@@ -24,6 +24,8 @@ def make_cohort(
     for index in range(cases):
         grade = (index + index // len(FLEISCHNER_GRADES)) % len(FLEISCHNER_GRADES)
         hu, mask = make_volume(grade, np.random.default_rng([seed, index]), shape)
+        mask = mask.astype(np.uint8)
+        mask[..., shape[2] // 2 :] *= 2  # the patient's left lung
         geometry = Geometry.from_matrix(shape, np.diag([8.0, 8.0, 12.0, 1.0]))
         record = CaseRecord(
             case_id=f"case{index:03d}",
@@ -66,3 +68,16 @@ def settings(cohort: Path, **overrides: object) -> list[str]:
         **{key.replace("__", "."): value for key, value in overrides.items()},
     }
     return [f"{key}={value}" for key, value in values.items()]
+
+
+def damage_case(cohort: Path, case_id: str, kind: str) -> None:
+    """Damage the stored training grid of a case: ``flip``, ``truncate``, ``zeros``, ``empty`` or ``delete``."""
+    shard = cohort / "cases" / case_id / "1" / "c" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    if kind == "delete":
+        shard.unlink()
+    elif kind == "flip":
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content)
+    else:
+        shard.write_bytes({"truncate": content[: len(content) // 2], "zeros": bytes(len(content)), "empty": b""}[kind])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from support.cohorts import make_cohort, settings
 
-from dcam_dist.cohort import open_cohort
+from dcam_dist.cohort import open_cohort, seal_cohort
 from dcam_dist.cohort.layout import read_json, write_json
 from dcam_dist.config import load_config
 from dcam_dist.distributed import open_processes
@@ -320,3 +320,4 @@ def rename_labels(cohort, names):
     write_json(cohort / "zarr.json", root)
     table = read_json(cohort / "cases.json")
     write_json(cohort / "cases.json", [{**case, "label": case["label"] % len(names)} for case in table])
+    seal_cohort(cohort)
