@@ -80,13 +80,15 @@ class CaseRejected(DataError):
         reason: The reason code.
         detail: What was found and what to do, in one line that names no patient.
         also: Everything else that was found wrong.
+        picture: A small WebP of the scan in base64, where its voxels could be read.
     """
 
-    def __init__(self, reason: Reason, detail: str, also: tuple[Reason, ...] = ()) -> None:
+    def __init__(self, reason: Reason, detail: str, also: tuple[Reason, ...] = (), picture: str = "") -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.also = also
+        self.picture = picture
 
-    def __reduce__(self) -> tuple[type["CaseRejected"], tuple[Reason, str, tuple[Reason, ...]]]:
-        return type(self), (self.reason, self.detail, self.also)
+    def __reduce__(self) -> tuple[type["CaseRejected"], tuple[Reason, str, tuple[Reason, ...], str]]:
+        return type(self), (self.reason, self.detail, self.also, self.picture)

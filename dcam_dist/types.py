@@ -107,12 +107,14 @@ class QuarantineEntry:
 
     Attributes:
         also: The codes of everything else that was found wrong, in alphabetical order.
+        picture: A small WebP of the scan in base64, where its voxels could be read.
     """
 
     case_id: str
     reason: str
     detail: str
     also: tuple[str, ...] = ()
+    picture: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

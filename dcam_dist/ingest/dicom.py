@@ -6,16 +6,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
-from dcam_dist.ingest.dicom_checks import check_series, slice_normal, sort_slices
+from dcam_dist.ingest.dicom_checks import alike, find_faults, rejection
+from dcam_dist.ingest.dicom_enhanced import frames_of
 from dcam_dist.ingest.dicom_headers import SliceHeader, read_headers
-from dcam_dist.ingest.scan import Scan, clean_hu, make_scan
+from dcam_dist.ingest.dicom_pixels import read_slices
+from dcam_dist.ingest.dicom_places import Finding, lean_of, slice_normal, sort_slices
+from dcam_dist.ingest.dicom_tilt import TILT_RESAMPLED, place_slices, upright_geometry
+from dcam_dist.ingest.scan import Scan, make_scan
 from dcam_dist.types import Geometry
 
-SAME_ORIENTATION = 1e-2
 _VENDORS = ("siemens", "ge medical", "philips", "toshiba", "canon", "hitachi", "fujifilm", "neusoft", "united imaging")
 _KERNEL = re.compile(r"[A-Z]{1,2}|[A-Z]{0,2}[a-z]{0,2}\d{1,3}[a-z]{0,2}")
 _NAMED_KERNELS = {"BONE", "BONEPLUS", "BONE PLUS", "CHEST", "DETAIL", "EDGE", "LUNG", "SOFT", "STANDARD", "ULTRA"}
@@ -30,7 +33,7 @@ def group_series(headers: Iterable[SliceHeader]) -> list[tuple[SliceHeader, ...]
     by_uid: dict[str, list[list[SliceHeader]]] = {}
     for header in headers:
         groups = by_uid.setdefault(header.series_uid, [])
-        home = next((group for group in groups if _alike(group[0], header)), None)
+        home = next((group for group in groups if alike(group[0], header)), None)
         if home is None:
             groups.append([header])
         else:
@@ -39,13 +42,13 @@ def group_series(headers: Iterable[SliceHeader]) -> list[tuple[SliceHeader, ...]
     return [tuple(group) for uid in ordered for group in sorted(by_uid[uid], key=len, reverse=True)]
 
 
-def read_series(candidates: Sequence[Sequence[Path]], *, assume_hu: bool, max_voxels: int) -> Scan:
+def read_series(candidates: Sequence[Sequence[Path]], config: IngestConfig, *, assume_hu: bool) -> Scan:
     """Read the first valid series.
 
     Args:
         candidates: Files of one or more series, the preferred one first.
+        config: Largest volume, what to do about a tilted gantry, limits of decoding.
         assume_hu: Take stored values for HU where the rescale tags are missing.
-        max_voxels: Largest volume to read.
 
     Raises:
         CaseRejected: When no candidate is a whole CT series; with what is wrong with the first.
@@ -53,7 +56,7 @@ def read_series(candidates: Sequence[Sequence[Path]], *, assume_hu: bool, max_vo
     first_fault: CaseRejected | None = None
     for files in candidates:
         try:
-            return _read_one(files, assume_hu=assume_hu, max_voxels=max_voxels)
+            return _read_one(files, config, assume_hu=assume_hu)
         except CaseRejected as fault:
             first_fault = first_fault or fault
     raise first_fault or CaseRejected(Reason.MISSING_FILE, "no DICOM files")
@@ -75,22 +78,37 @@ def header_covariates(header: SliceHeader) -> dict[str, str]:
     return found
 
 
-def _alike(first: SliceHeader, second: SliceHeader) -> bool:
-    if (first.rows, first.columns) != (second.rows, second.columns):
-        return False
-    if first.orientation is None or second.orientation is None:
-        return first.orientation is second.orientation
-    return bool(np.allclose(first.orientation, second.orientation, rtol=0.0, atol=SAME_ORIENTATION))
-
-
-def _read_one(files: Sequence[Path], *, assume_hu: bool, max_voxels: int) -> Scan:
+def _read_one(files: Sequence[Path], config: IngestConfig, *, assume_hu: bool) -> Scan:
     headers = [header for _, header in read_headers(files) if header is not None]
+    findings: list[Finding] = []
     if len(headers) < len(files):
-        raise CaseRejected(Reason.UNREADABLE, f"{len(files) - len(headers)} of {len(files)} files cannot be read")
-    check_series(headers, assume_hu=assume_hu, max_voxels=max_voxels)
-    ordered, along_mm = sort_slices(headers)
-    geometry = _geometry(ordered, along_mm)
-    return make_scan(_read_pixels(ordered), geometry, format="dicom", covariates=header_covariates(ordered[0]))
+        findings.append((Reason.UNREADABLE, f"{len(files) - len(headers)} of {len(files)} files cannot be read"))
+    slices = [frame for header in headers for frame in frames_of(header)]
+    if slices:
+        findings += find_faults(slices, config, assume_hu=assume_hu)
+    if findings:
+        raise rejection(findings)
+    return _read_whole(slices, config)
+
+
+def _read_whole(slices: Sequence[SliceHeader], config: IngestConfig) -> Scan:
+    """Read slices in which no fault was found."""
+    ordered, along_mm = sort_slices(slices)
+    lean = lean_of(ordered, along_mm)
+    geometry, covariates = _geometry(ordered, along_mm), header_covariates(ordered[0])
+    if not lean.tilted:
+        return make_scan(_stack(ordered, geometry, config), geometry, format="dicom", covariates=covariates)
+    upright, shift_N2 = upright_geometry(geometry, lean.offset_mm_N2, config.max_voxels)
+    hu_DHW = place_slices(read_slices(ordered, config), shift_N2, upright)
+    covariates["gantry_tilt_deg"] = f"{lean.degrees:.1f}"
+    return make_scan(hu_DHW, upright, format="dicom", covariates=covariates, flags=(TILT_RESAMPLED,))
+
+
+def _stack(ordered: Sequence[SliceHeader], geometry: Geometry, config: IngestConfig) -> NDArray[np.int16]:
+    hu_DHW = np.empty(geometry.shape, np.int16)
+    for z, hu_HW in enumerate(read_slices(ordered, config)):
+        hu_DHW[z] = hu_HW
+    return hu_DHW
 
 
 def _geometry(ordered: Sequence[SliceHeader], along_mm: NDArray[np.float64]) -> Geometry:
@@ -104,18 +122,3 @@ def _geometry(ordered: Sequence[SliceHeader], along_mm: NDArray[np.float64]) -> 
     matrix[:3, 2] = slice_normal(first) * step
     matrix[:3, 3] = first.position or (0.0, 0.0, 0.0)
     return Geometry.from_matrix((len(ordered), int(first.rows), int(first.columns)), matrix)
-
-
-def _read_pixels(ordered: Sequence[SliceHeader]) -> NDArray[np.int16]:
-    """Slice by slice: one volume in memory, and each slice's own rescale values."""
-    shape = (int(ordered[0].rows), int(ordered[0].columns))
-    hu_DHW = np.empty((len(ordered), *shape), np.int16)
-    for z, header in enumerate(ordered):
-        try:
-            values = sitk.GetArrayFromImage(sitk.ReadImage(str(header.path), imageIO="GDCMImageIO")).squeeze()
-        except RuntimeError:  # its message holds the path
-            raise CaseRejected(Reason.UNREADABLE, f"the pixels of slice {z} cannot be decoded") from None
-        if values.shape != shape:
-            raise CaseRejected(Reason.UNREADABLE, f"slice {z} decodes to the shape {values.shape}, not {shape}")
-        hu_DHW[z] = clean_hu(values)
-    return hu_DHW

@@ -4,143 +4,157 @@ Every check looks for one thing and says it in one line. All of them run, so tha
 wrong with it and not only what was met first.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
+from dcam_dist.ingest.dicom_file import INTEGER_PIXELS
 from dcam_dist.ingest.dicom_headers import SliceHeader
+from dcam_dist.ingest.dicom_places import Finding, Headers, has_geometry, place_faults
 
 MIN_SLICES = 10
 MIN_MATRIX = 16
-GAP_TOLERANCE, GAP_TOLERANCE_MM = 0.1, 0.11
-"""Single gaps may differ by this share of the slice distance, or so many millimetres (positions rounded to 0.1 mm)."""
-DRIFT_TOLERANCE = 0.3
-"""Share of the slice distance by which a slice may lie off the even grid."""
-SAME_PLACE = 0.05
-"""Slices closer than this share of the slice distance lie at one place."""
+SAME_ORIENTATION = 1e-2
+"""Largest difference of direction cosines within one stack."""
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+CT_CLASSES = {CT_IMAGE, f"{CT_IMAGE}.1", f"{CT_IMAGE}.2"}
+"""CT, enhanced CT, legacy converted enhanced CT."""
+_STANDARD_CLASSES = "1.2.840.10008.5.1.4.1.1."
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_GREY = ("", "MONOCHROME1", "MONOCHROME2")
+_SUPPORTED_BITS = (8, 16, 32)
 
-Headers = Sequence[SliceHeader]
-Finding = tuple[Reason, str]
+
+def rejection(findings: list[Finding]) -> CaseRejected:
+    """One or more findings as an error."""
+    reason, detail = findings[0]
+    return CaseRejected(reason, detail, tuple(sorted({other for other, _ in findings} - {reason})))
 
 
-def check_series(headers: Headers, *, assume_hu: bool, max_voxels: int) -> None:
-    """Judge a series of one matrix and orientation.
+def find_faults(headers: Headers, config: IngestConfig, *, assume_hu: bool) -> list[Finding]:
+    """All that is wrong with a series.
 
     Args:
-        headers: Its files, at least one, in any order.
+        headers: Its slices, at least one, in any order; a multi-frame file frame by frame where that is possible.
+        config: Largest volume, and whether a tilted gantry is a fault.
         assume_hu: Take stored values for HU where the rescale tags are missing.
-        max_voxels: Largest volume to read.
-
-    Raises:
-        CaseRejected: With the first finding as the reason and the codes of all others beside it.
     """
-    findings = list(_kind(headers))
-    if Reason.ENHANCED_MULTIFRAME not in dict(findings):  # its slices lie in one file, placed by other fields
-        findings += _pixels(headers, assume_hu=assume_hu, max_voxels=max_voxels)
-        findings += _places(headers)
-    if findings:
-        reason, detail = findings[0]
-        raise CaseRejected(reason, detail, tuple(sorted({other for other, _ in findings} - {reason})))
+    findings = [*_kind(headers), *_whole(headers)]
+    if _any(headers, _is_image):  # plans, reports and the like have nothing else to judge
+        findings += [*_pixels(headers), *_values(headers, assume_hu=assume_hu)]
+        findings += [*_size(headers, config.max_voxels), *_places(headers, allow_tilt=config.resample_tilt)]
+    if _any(headers, lambda h: h.multiframe) and findings:
+        why = findings[0][1]
+        findings.insert(0, (Reason.ENHANCED_MULTIFRAME, f"frames in one file that are no regular CT volume: {why}"))
+    return findings
 
 
-def sort_slices(headers: Headers) -> tuple[list[SliceHeader], NDArray[np.float64]]:
-    """Slices in ascending order along their normal, and their positions along it in millimetres."""
-    along = np.asarray([header.position for header in headers]) @ slice_normal(headers[0])
-    order = np.argsort(along, kind="stable")
-    return [headers[index] for index in order], along[order]
-
-
-def slice_normal(header: SliceHeader) -> NDArray[np.float64]:
-    """Unit normal of a slice: row direction × column direction."""
-    orientation = np.asarray(header.orientation)
-    return np.cross(orientation[:3], orientation[3:])
+def alike(first: SliceHeader, second: SliceHeader) -> bool:
+    """Whether two slices have one matrix and orientation."""
+    if (first.rows, first.columns) != (second.rows, second.columns):
+        return False
+    if first.orientation is None or second.orientation is None:
+        return first.orientation is second.orientation
+    return bool(np.allclose(first.orientation, second.orientation, rtol=0.0, atol=SAME_ORIENTATION))
 
 
 def _kind(headers: Headers) -> Iterator[Finding]:
-    first = headers[0]
-    if _any(headers, lambda h: h.modality != "CT" and (h.modality != "" or h.sop_class != CT_IMAGE)):
+    if not all(map(_is_ct, headers)):
         yield Reason.WRONG_MODALITY, "not CT"
-    if _any(headers, lambda h: h.sop_class == ENHANCED_CT or h.frames > 1):
-        yield Reason.ENHANCED_MULTIFRAME, "several frames in one file; export the series as single-frame CT"
-    if _any(headers, lambda h: h.sop_class.startswith(SECONDARY_CAPTURE) or h.burned_in.upper() not in ("", "NO")):
-        yield Reason.SECONDARY_CAPTURE, "a screen capture, or annotation is burned into the pixels"
-    if _any(headers, lambda h: h.samples > 1):
+    if _any(headers, _is_unplaced):
+        yield Reason.ENHANCED_MULTIFRAME, "the frames have no place of their own; export single-frame CT"
+    if _any(headers, lambda h: h.sop_class.startswith(_SECONDARY_CAPTURE) or "SCREEN SAVE" in h.image_type):
+        yield Reason.SECONDARY_CAPTURE, "a screen capture or another image made from images"
+    if _any(headers, lambda h: h.burned_in.upper() not in ("", "NO")):
+        yield Reason.BURNED_IN, "annotation is burned into the pixels"
+    if _any(headers, lambda h: h.samples > 1 or h.photometric.upper() not in _GREY):
         yield Reason.COLOUR, "colour pixels"
     if _any(headers, lambda h: "LOCALIZER" in h.image_type):
         yield Reason.LOCALIZER, "a localizer (scout view)"
-    common = (first.frame_of_reference, first.kernel, first.sop_class, first.modality, first.pixel_spacing)
-    if _any(headers, lambda h: (h.frame_of_reference, h.kernel, h.sop_class, h.modality, h.pixel_spacing) != common):
+    if _any(headers, lambda h: _origin(h) != _origin(headers[0]) or not alike(h, headers[0])):
         yield Reason.MIXED_SERIES, "slices of several reconstructions under one series"
 
 
-def _pixels(headers: Headers, *, assume_hu: bool, max_voxels: int) -> Iterator[Finding]:
+def _whole(headers: Headers) -> Iterator[Finding]:
+    short = {header.path for header in headers if _is_short(header)}
+    if short:
+        of = len({header.path for header in headers})
+        yield Reason.TRUNCATED, f"files that are shorter than their header says: {len(short)} of {of}"
+
+
+def _pixels(headers: Headers) -> Iterator[Finding]:
+    if _any(headers, lambda h: h.pixels is not None and not _has_readable_pixels(h)):
+        yield Reason.UNSUPPORTED_FORMAT, "pixels that are no integers of 8, 16 or 32 bits stored as the header says"
+
+
+def _size(headers: Headers, max_voxels: int) -> Iterator[Finding]:
     rows, columns = headers[0].rows, headers[0].columns
-    if not assume_hu and _any(headers, lambda h: h.rescale_slope is None or h.rescale_intercept is None):
-        yield Reason.NO_RESCALE, "no rescale slope or intercept; if the stored values are HU, say --assume-hu"
-    if len(headers) < MIN_SLICES:
-        yield Reason.TOO_FEW_SLICES, f"slices: {len(headers)}, at least {MIN_SLICES} are needed"
+    slices = sum(max(header.frames, 1) if header.frame is None else 1 for header in headers)
+    if slices < MIN_SLICES:
+        yield Reason.TOO_FEW_SLICES, f"slices: {slices:.0f}, at least {MIN_SLICES} are needed"
     if rows < MIN_MATRIX or columns < MIN_MATRIX:
         yield Reason.TOO_SMALL, f"a matrix of {rows:.0f}×{columns:.0f}, at least {MIN_MATRIX}×{MIN_MATRIX} is needed"
-    if rows * columns * len(headers) > max_voxels:
-        yield Reason.TOO_LARGE, f"{rows * columns * len(headers):.3g} voxels, ingest.max_voxels is {max_voxels:.3g}"
-    if _any(headers, lambda h: not h.compressed and h.pixel_bytes < h.expected_bytes):
-        yield Reason.UNREADABLE, "a file is shorter than its header says (truncated?)"
+    if rows * columns * slices > max_voxels:
+        yield Reason.TOO_LARGE, f"{rows * columns * slices:.3g} voxels, ingest.max_voxels is {max_voxels:.3g}"
 
 
-def _places(headers: Headers) -> Iterator[Finding]:
-    if not _has_geometry(headers):
+def _values(headers: Headers, *, assume_hu: bool) -> Iterator[Finding]:
+    if not assume_hu and _any(headers, lambda h: h.rescale_slope is None or h.rescale_intercept is None):
+        yield Reason.NO_RESCALE, "no rescale slope or intercept; if the stored values are HU, say --assume-hu"
+    if not all(math.isfinite(value or 0.0) for h in headers for value in (h.rescale_slope, h.rescale_intercept)):
+        yield Reason.NOT_FINITE, "a rescale slope or intercept is NaN or infinite"
+    if not assume_hu and _any(headers, lambda h: h.rescale_type not in ("", "HU")):
+        yield Reason.NOT_HOUNSFIELD, "the header says that the rescaled values are no HU"
+
+
+def _places(headers: Headers, *, allow_tilt: bool) -> Iterator[Finding]:
+    if not has_geometry(headers):
         yield Reason.BAD_GEOMETRY, "position, orientation or pixel spacing is missing or impossible"
-        return
-    if len(headers) == 1:
-        return
-    ordered, along = sort_slices(headers)
-    gaps = np.diff(along)
-    apart = gaps[gaps > max(1e-3, SAME_PLACE * float(np.median(gaps)))]
-    if len(apart) < len(gaps):
-        yield (
-            Reason.DUPLICATE_SLICES,
-            f"slices at the place of another: {len(gaps) - len(apart)} (two copies of a series?)",
-        )
-    if len(apart):
-        yield from _spacing(apart)
-    drift_mm, angle = _tilt(ordered, along)
-    if drift_mm > min(headers[0].pixel_spacing or (1.0,)):
-        yield Reason.TILTED, f"the stack leans {angle:.1f}° against the slices (gantry tilt); resample it first"
+    elif all(alike(header, headers[0]) for header in headers):
+        yield from place_faults(headers, allow_tilt=allow_tilt)
 
 
-def _spacing(gaps: NDArray[np.float64]) -> Iterator[Finding]:
-    step = float(np.median(gaps))
-    multiple = np.maximum(np.round(gaps / step), 1)
-    whole = np.abs(gaps - multiple * step) <= max(GAP_TOLERANCE * step, GAP_TOLERANCE_MM)
-    missing = int((multiple[whole] - 1).sum())
-    if missing:
-        yield Reason.MISSING_SLICES, f"slices missing: {missing}, at a slice distance of {step:.2f} mm"
-    along = np.concatenate([[0.0], np.cumsum(np.where(whole, gaps / multiple, gaps))])
-    drift = np.abs(along - np.linspace(0.0, along[-1], len(along))).max()
-    if not whole.all() or drift > DRIFT_TOLERANCE * step:
-        yield Reason.UNEVEN_SPACING, f"slice distances from {gaps.min():.2f} to {gaps.max():.2f} mm"
-
-
-def _tilt(ordered: Headers, along: NDArray[np.float64]) -> tuple[float, float]:
-    """Sideways drift of the slices from first to last, in millimetres and as an angle in degrees."""
-    first, last = (np.asarray(ordered[index].position) for index in (0, -1))
-    height = float(along[-1] - along[0])
-    sideways = float(np.linalg.norm(last - first - height * slice_normal(ordered[0])))
-    return (sideways, float(np.degrees(np.arctan2(sideways, height)))) if height > 0 else (0.0, 0.0)
-
-
-def _has_geometry(headers: Headers) -> bool:
-    if _any(headers, lambda h: h.position is None or h.orientation is None or h.pixel_spacing is None):
+def _is_ct(header: SliceHeader) -> bool:
+    """By modality and class; secondary captures have a code of their own, and private classes may hold CT."""
+    if header.modality not in ("CT", "") or (header.modality == "" and header.sop_class not in CT_CLASSES):
         return False
-    axes = np.asarray(headers[0].orientation).reshape(2, 3)
-    spacing = np.asarray([header.pixel_spacing for header in headers])
-    return bool(np.allclose(axes @ axes.T, np.eye(2), atol=1e-3) and (spacing > 0.01).all() and (spacing < 100).all())
+    standard = header.sop_class.startswith(_STANDARD_CLASSES)
+    return not standard or header.sop_class in CT_CLASSES or header.sop_class.startswith(_SECONDARY_CAPTURE)
+
+
+def _is_image(header: SliceHeader) -> bool:
+    return header.pixels is not None or header.rows > 0 or _is_ct(header)
+
+
+def _is_unplaced(header: SliceHeader) -> bool:
+    """A multi-frame file of which only the whole is known."""
+    return header.multiframe and header.frame is None
+
+
+def _is_short(header: SliceHeader) -> bool:
+    if header.truncated or header.pixels is None:
+        return header.truncated or _is_image(header)
+    if header.compressed:
+        return not header.pixels.whole or len(header.pixels.fragments) < max(header.frames, 1)
+    return not header.pixels.whole or header.pixels.length < header.expected_bytes
+
+
+def _has_readable_pixels(header: SliceHeader) -> bool:
+    if header.pixels is None or header.pixels.tag != INTEGER_PIXELS or header.native == header.compressed:
+        return False
+    bits, stored = header.bits, header.bits_stored or header.bits
+    high_bit = header.high_bit or stored - 1
+    swapped_bytes = header.big_endian and bits == 8 and header.pixels.vr == "OW"
+    fits = 1 < stored <= bits and stored <= high_bit + 1 <= bits
+    return bits in _SUPPORTED_BITS and fits and not swapped_bytes and not (header.compressed and high_bit >= stored)
+
+
+def _origin(header: SliceHeader) -> tuple[object, ...]:
+    return header.frame_of_reference, header.kernel, header.sop_class, header.modality, header.pixel_spacing
 
 
 def _any(headers: Headers, test: Callable[[SliceHeader], bool]) -> bool:

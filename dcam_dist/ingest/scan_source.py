@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.content import content_digest
 from dcam_dist.ingest.dicom import group_series
-from dcam_dist.ingest.dicom_headers import SliceHeader, read_headers
+from dcam_dist.ingest.dicom_checks import find_faults
+from dcam_dist.ingest.dicom_enhanced import frames_of
+from dcam_dist.ingest.dicom_headers import SliceHeader, claims_dicom
 from dcam_dist.ingest.images import image_files
+from dcam_dist.ingest.search import Search
 from dcam_dist.types import UNASSIGNED, Split
-
-DICOM_SUFFIXES = {".dcm", ".ima"}
 
 Series = tuple[SliceHeader, ...]
 Fault = tuple[Reason, str]
@@ -32,6 +34,7 @@ class ScanSource:
         candidates: Files of the series to choose from, the preferred one first; one image file for an image.
         kind: Whether the candidates are DICOM series or an image file.
         fault: Why it cannot be used, where that is known already.
+        also: The codes of everything else that is wrong with it then.
     """
 
     given_id: str | None
@@ -46,16 +49,17 @@ class ScanSource:
     covariates: tuple[tuple[str, str], ...] = ()
     flags: tuple[str, ...] = ()
     fault: Fault | None = None
+    also: tuple[Reason, ...] = ()
     given_at: str = ""
 
 
-def dicom_sources(files: Iterable[Path]) -> Iterator[ScanSource]:
+def dicom_sources(files: Iterable[Path], search: Search) -> Iterator[ScanSource]:
     """Group DICOM files to series, one scan each.
 
     The largest group of a series stands for it; others (another orientation or matrix) are at fault, and so is a file
     that is DICOM by name but cannot be read. Files that are no DICOM are passed over.
     """
-    headers = read_headers(files)
+    headers = search.headers(files)
     readable = [header for _, header in headers if header is not None]
     earlier: str | None = None
     for series in group_series(readable):
@@ -63,7 +67,7 @@ def dicom_sources(files: Iterable[Path]) -> Iterator[ScanSource]:
         earlier = series[0].series_uid
         yield series_source(series, stray=stray)
     for path, header in headers:
-        if header is None and path.suffix.lower() in DICOM_SUFFIXES:
+        if header is None and claims_dicom(path):
             identity = f"path:{path.resolve()}"
             yield ScanSource(None, identity, identity, path, fault=(Reason.UNREADABLE, "a file is no readable DICOM"))
 
@@ -73,11 +77,10 @@ def series_source(series: Series, *, stray: bool = False) -> ScanSource:
     first = series[0]
     identity = f"series:{first.series_uid}"
     fault: Fault | None = None
+    also: tuple[Reason, ...] = ()
     if stray:
         identity += f"|{first.orientation}|{first.rows}×{first.columns}"
-        scout = any("LOCALIZER" in header.image_type for header in series)
-        detail = f"{len(series)} slices of another orientation or matrix than the rest of their series"
-        fault = (Reason.LOCALIZER if scout else Reason.MIXED_SERIES, detail)
+        fault, also = _stray_fault(series)
     return ScanSource(
         given_id=None,
         identity=identity,
@@ -85,15 +88,26 @@ def series_source(series: Series, *, stray: bool = False) -> ScanSource:
         location=first.path.parent,
         candidates=(tuple(header.path for header in series),),
         fault=fault,
+        also=also,
     )
 
 
-def image_source(path: Path) -> ScanSource:
+def _stray_fault(series: Series) -> tuple[Fault, tuple[Reason, ...]]:
+    """A scout that is filed with its scan is that alone; other slices do not belong where they are."""
+    slices = [frame for header in series for frame in frames_of(header)]
+    found = {reason for reason, _ in find_faults(slices, IngestConfig(), assume_hu=False)}
+    reason = Reason.LOCALIZER if Reason.LOCALIZER in found else Reason.MIXED_SERIES
+    detail = f"{len(series)} slices of another orientation or matrix than the rest of their series"
+    return (reason, detail), tuple(sorted(found - {reason}))
+
+
+def image_source(path: Path, search: Search) -> ScanSource:
     """The scan of one image file; its identity is its content."""
     try:
         identity, fault = f"image:{content_digest(image_files(path)).hex()}", None
     except CaseRejected as rejected:
         identity, fault = f"path:{path.resolve()}", (rejected.reason, rejected.detail)
+    search.was_read()
     return ScanSource(None, identity, identity, path, ((path,),), "image", fault=fault)
 
 

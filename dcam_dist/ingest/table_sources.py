@@ -9,34 +9,36 @@ from typing import get_args
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.case_table import TableRow
 from dcam_dist.ingest.dicom import group_series
-from dcam_dist.ingest.dicom_headers import looks_like_dicom, read_headers
+from dcam_dist.ingest.dicom_headers import claims_dicom, looks_like_dicom
 from dcam_dist.ingest.images import image_suffix
 from dcam_dist.ingest.labels import parse_label
 from dcam_dist.ingest.scan_source import (
-    DICOM_SUFFIXES,
     ScanSource,
     dicom_sources,
     image_source,
     series_source,
     walk_files,
 )
+from dcam_dist.ingest.search import Search
 from dcam_dist.types import Split
 
 SEVERAL_SERIES = "several_series"
 UNREADABLE_FILES = "unreadable_files"
 
 
-def row_source(folder: Path, row: TableRow, label_names: Sequence[str]) -> ScanSource:
+def row_source(folder: Path, row: TableRow, label_names: Sequence[str], search: Search) -> ScanSource:
     """The scan of one row.
 
     Args:
         folder: What the row's paths are relative to.
         row: The row.
         label_names: The label set.
+        search: Counts the files.
     """
     path = folder / row.image
     try:
-        source = _row_image(path)
+        _refuse_folder_above(path, folder)
+        source = _row_image(path, search)
         described = replace(
             source,
             lung_mask=_row_mask(folder / row.lung_mask) if row.lung_mask else None,
@@ -55,27 +57,33 @@ def row_source(folder: Path, row: TableRow, label_names: Sequence[str]) -> ScanS
     return replace(described, covariates=row.covariates)
 
 
-def _row_image(path: Path) -> ScanSource:
+def _refuse_folder_above(path: Path, folder: Path) -> None:
+    """A folder that holds the table itself is no one scan, and ``/`` would be searched for days."""
+    if _exists(path, folder=True) and any(path.samefile(above) for above in folder.resolve().parents):
+        raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "the image of this row is a folder above the table")
+
+
+def _row_image(path: Path, search: Search) -> ScanSource:
     if _exists(path, folder=True):
-        return _folder_source(path)
+        return _folder_source(path, search)
     if not _exists(path):
         raise CaseRejected(Reason.MISSING_FILE, "the image of this row does not exist")
     if image_suffix(path):
-        return image_source(path)
-    found = list(dicom_sources([path])) if looks_like_dicom(path) else []
+        return next(image_source(file, search) for file in search.met([path]))
+    found = list(dicom_sources(search.met([path]), search)) if looks_like_dicom(path) else []
     if not found:
         raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "the image of this row is no NIfTI, NRRD, MetaImage or DICOM")
     return found[0]
 
 
-def _folder_source(folder: Path) -> ScanSource:
+def _folder_source(folder: Path, search: Search) -> ScanSource:
     """One case of a folder: its CT series with the most slices, the smaller ones in reserve."""
-    read = read_headers(path for path in walk_files(folder) if looks_like_dicom(path))
+    read = search.headers(path for path in search.met(walk_files(folder)) if looks_like_dicom(path))
     headers = [header for _, header in read if header is not None]
     groups = sorted(group_series(headers), key=lambda series: (series[0].modality not in ("CT", ""), -len(series)))
     if not groups:
         raise CaseRejected(Reason.MISSING_FILE, "the folder of this row holds no DICOM file")
-    unreadable = any(header is None and path.suffix.lower() in DICOM_SUFFIXES for path, header in read)
+    unreadable = any(header is None and claims_dicom(path) for path, header in read)
     flags = [name for name, found in ((SEVERAL_SERIES, len(groups) > 1), (UNREADABLE_FILES, unreadable)) if found]
     return replace(
         series_source(groups[0]),

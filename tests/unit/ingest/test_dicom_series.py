@@ -1,106 +1,26 @@
-"""DICOM: a valid series is read where it lies; each fault of an otherwise valid one has its own code."""
-
-import copy
+"""DICOM: a valid series is read where it lies, and files are told apart into series."""
 
 import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
-from support.ct_files import SPACING_MM, chest_hu, geometry, series, write_series
+from support.ct_files import chest_hu, geometry, series, write_series
+from support.dicom_faults import drop, each, tilt
 
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.dicom import group_series, header_covariates, read_series
-from dcam_dist.ingest.dicom_headers import read_headers
-
-ALL = {"assume_hu": False, "max_voxels": 10**8}
+from dcam_dist.ingest.dicom_headers import claims_dicom, looks_like_dicom, read_headers
+from dcam_dist.ingest.scan_source import dicom_sources
+from dcam_dist.ingest.search import Search
 
 
 def _files(folder):
     return tuple(sorted(folder.iterdir()))
 
 
-def _each(slices, **values):
-    for dataset in slices:
-        for name, value in values.items():
-            setattr(dataset, name, value)
-
-
-def _shift(slices, offset_of):
-    for number, dataset in enumerate(slices):
-        moved = np.asarray(dataset.ImagePositionPatient, float) + offset_of(number)
-        dataset.ImagePositionPatient = [f"{value:.6g}" for value in moved]
-
-
-def _duplicate(slices):
-    slices.append(copy.deepcopy(slices[4]))
-    slices[-1].SOPInstanceUID = slices[-1].file_meta.MediaStorageSOPInstanceUID = generate_uid()
-
-
-def _tilt(slices):
-    _shift(slices, lambda z: np.array([0, np.tan(np.radians(7)) * z * SPACING_MM[0], 0]))
-
-
-def _drop_rescale(slices):
-    for dataset in slices:
-        del dataset.RescaleSlope
-
-
-def _colour(slices):
-    _each(slices, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
-    for dataset in slices:
-        dataset.PixelData = dataset.PixelData * 3
-
-
-def _float_pixels(slices):
-    del slices[3].ImagePositionPatient
-
-
-FAULTS = {
-    Reason.WRONG_MODALITY: lambda s: _each(s, Modality="MR"),
-    Reason.LOCALIZER: lambda s: _each(s, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
-    Reason.COLOUR: _colour,
-    Reason.SECONDARY_CAPTURE: lambda s: _each(s, BurnedInAnnotation="YES"),
-    Reason.ENHANCED_MULTIFRAME: lambda s: _each(s, NumberOfFrames="5"),
-    Reason.NO_RESCALE: _drop_rescale,
-    Reason.TOO_FEW_SLICES: lambda s: s.__delitem__(slice(9, None)),
-    Reason.MISSING_SLICES: lambda s: s.__delitem__(6),
-    Reason.DUPLICATE_SLICES: _duplicate,
-    Reason.MIXED_SERIES: lambda s: _each(s[::2], ConvolutionKernel="B70f"),
-    Reason.UNEVEN_SPACING: lambda s: _shift(s, lambda z: np.array([0, 0, 1.4 if z > 6 else 0])),
-    Reason.TILTED: _tilt,
-    Reason.BAD_GEOMETRY: _float_pixels,
-}
-
-
-def test_every_header_fault_has_its_own_code(tmp_path):
-    for reason, edit in FAULTS.items():
-        slices = series()
-        edit(slices)
-        folder = write_series(tmp_path / str(reason), slices)
-        with pytest.raises(CaseRejected) as caught:
-            read_series([_files(folder)], **ALL)
-        assert caught.value.reason is reason, caught.value
-        assert "also" not in caught.value.detail, caught.value
-        assert str(tmp_path) not in caught.value.detail
-
-
-def test_all_faults_are_told(tmp_path):
-    slices = series()
-    _tilt(slices)
-    _drop_rescale(slices)
-    del slices[5]
-    with pytest.raises(CaseRejected) as caught:
-        read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
-    assert caught.value.reason is Reason.NO_RESCALE
-    assert caught.value.also == (Reason.MISSING_SLICES, Reason.TILTED)
-
-
-def test_drift_of_the_spacing_is_uneven_though_no_single_gap_is(tmp_path):
-    slices = series(chest_hu((40, 24, 28)))
-    _shift(slices, lambda z: np.array([0, 0, 0.2 * max(0, z - 20)]))
-    with pytest.raises(CaseRejected) as caught:
-        read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
-    assert caught.value.reason is Reason.UNEVEN_SPACING
+def _read(*folders, assume_hu=False):
+    return read_series([_files(folder) for folder in folders], IngestConfig(), assume_hu=assume_hu)
 
 
 @pytest.mark.parametrize("rounding", [0.1, 0.01])
@@ -109,43 +29,19 @@ def test_rounded_positions_are_even(tmp_path, rounding):
     slices = series(chest_hu((30, 24, 28)), where)
     for z, dataset in enumerate(slices):
         dataset.ImagePositionPatient = [-20, 35, f"{round((-300 + 0.625 * z) / rounding) * rounding:.3f}"]
-    scan = read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
+    scan = _read(write_series(tmp_path / "s", slices))
     assert scan.geometry.spacing_mm[0] == pytest.approx(0.625, abs=rounding / 25)
-
-
-def test_size_is_judged_from_the_header(tmp_path):
-    folder = write_series(tmp_path / "s", series())
-    with pytest.raises(CaseRejected) as caught:
-        read_series([_files(folder)], assume_hu=False, max_voxels=14 * 24 * 28 - 1)
-    assert caught.value.reason is Reason.TOO_LARGE
-
-
-def test_truncated_pixels_are_unreadable(tmp_path):
-    folder = write_series(tmp_path / "s", series())
-    victim = _files(folder)[3]
-    victim.write_bytes(victim.read_bytes()[:-100])
-    with pytest.raises(CaseRejected) as caught:
-        read_series([_files(folder)], **ALL)
-    assert caught.value.reason is Reason.UNREADABLE
-
-
-def test_values_without_air_are_no_hu(tmp_path):
-    slices = series()
-    _each(slices, RescaleIntercept="0")
-    with pytest.raises(CaseRejected) as caught:
-        read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
-    assert caught.value.reason is Reason.NOT_HOUNSFIELD
 
 
 def test_assume_hu_reads_a_series_without_rescale_tags(tmp_path):
     slices = series()
-    _drop_rescale(slices)
+    drop(slices, "RescaleSlope")
     for dataset, hu_HW in zip(slices, chest_hu(), strict=True):
         del dataset.RescaleIntercept
         dataset.PixelRepresentation = 1
         dataset.PixelData = hu_HW.astype("<i2").tobytes()
     folder = write_series(tmp_path / "s", slices)
-    scan = read_series([_files(folder)], assume_hu=True, max_voxels=10**8)
+    scan = _read(folder, assume_hu=True)
     assert np.array_equal(scan.hu_DHW, np.clip(chest_hu(), -1024, 3071))
 
 
@@ -158,7 +54,7 @@ def test_series_is_read_where_it_lies(tmp_path, cosines):
     hu = chest_hu()
     hu[5, 12, 20] = 2500
     where = geometry(cosines=cosines)
-    scan = read_series([_files(write_series(tmp_path / "s", series(hu, where)))], **ALL)
+    scan = _read(write_series(tmp_path / "s", series(hu, where)))
     assert scan.format == "dicom"
     assert scan.scan_geometry.shape == hu.shape
     assert np.allclose(scan.scan_geometry.matrix, where.matrix, atol=2e-3)
@@ -166,26 +62,6 @@ def test_series_is_read_where_it_lies(tmp_path, cosines):
     world = where.matrix @ (20, 12, 5, 1)
     assert np.allclose(scan.geometry.matrix @ (*planted[::-1], 1), world, atol=5e-3)
     assert (np.diag(scan.geometry.matrix) > 0).all()
-
-
-def test_each_slice_has_its_own_rescale(tmp_path):
-    slices = series()
-    slices[2].RescaleSlope, slices[2].RescaleIntercept = "0.5", "-1024"
-    stored = (chest_hu()[2].astype(np.int32) + 1024) * 2
-    slices[2].PixelData = stored.astype("<u2").tobytes()
-    scan = read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
-    assert np.array_equal(scan.hu_DHW, np.clip(chest_hu(), -1024, 3071))
-
-
-def test_padding_becomes_air(tmp_path):
-    hu = chest_hu()
-    hu[:, :2] = -3024
-    slices = series(hu)
-    for dataset, hu_HW in zip(slices, hu, strict=True):
-        dataset.PixelRepresentation = 1
-        dataset.PixelData = (hu_HW + 1024).astype("<i2").tobytes()
-    scan = read_series([_files(write_series(tmp_path / "s", slices))], **ALL)
-    assert (scan.hu_DHW[:, :2] == -1000).all()
 
 
 def test_files_are_grouped_by_series_orientation_and_matrix(tmp_path):
@@ -205,20 +81,18 @@ def test_files_are_grouped_by_series_orientation_and_matrix(tmp_path):
 
 def test_the_first_valid_candidate_is_read_and_the_first_fault_told(tmp_path):
     broken = series()
-    _tilt(broken)
+    tilt(broken)
     bad, good = write_series(tmp_path / "bad", broken), write_series(tmp_path / "good", series())
-    assert read_series([_files(bad), _files(good)], **ALL).hu_DHW.shape == chest_hu().shape
+    assert _read(bad, good).hu_DHW.shape == chest_hu().shape
     few = write_series(tmp_path / "few", series()[:3])
     with pytest.raises(CaseRejected) as caught:
-        read_series([_files(bad), _files(few)], **ALL)
+        _read(bad, few)
     assert caught.value.reason is Reason.TILTED
 
 
 def test_covariates_come_from_an_allow_list_without_free_text(tmp_path):
     slices = series()
-    _each(
-        slices, ConvolutionKernel="Canary Jones", Manufacturer="Canary Inc.", ContrastBolusAgent="Canary 300", KVP="9"
-    )
+    each(slices, ConvolutionKernel="Canary Jones", Manufacturer="Canary Inc.", ContrastBolusAgent="Canary 300", KVP="9")
     (_, header), *_ = read_headers(_files(write_series(tmp_path / "s", slices)))
     assert header_covariates(header) == {
         "contrast": "yes",
@@ -234,7 +108,7 @@ def test_covariates_come_from_an_allow_list_without_free_text(tmp_path):
 @pytest.mark.parametrize("name", ["STANDARD", "B70f", "FC51", "Br40d", "L", "YA", "I31s", "Qr40"])
 def test_real_kernel_names_are_kept(tmp_path, name):
     slices = series()[:1]
-    _each(slices, ConvolutionKernel=[name, "3"])
+    each(slices, ConvolutionKernel=[name, "3"])
     (_, header), *_ = read_headers(_files(write_series(tmp_path / "s", slices)))
     assert header_covariates(header)["kernel"] == name
 
@@ -251,3 +125,33 @@ def test_malformed_headers_read_as_absent(tmp_path, recwarn, caplog):
         junk.write_bytes(content[:size])
         read_headers([junk])
     assert not recwarn.list and "Jg" not in caplog.text
+
+
+def test_slices_that_stray_from_their_series_tell_all_that_is_wrong(tmp_path):
+    uid = generate_uid()
+    write_series(tmp_path / "s", series(uid=uid), prefix="a")
+    turned = geometry(cosines=Rotation.from_euler("x", 20, degrees=True).as_matrix())
+    strays, scout = series(where=turned, uid=uid)[:4], series(chest_hu((2, 30, 28)), uid=uid)
+    drop(strays, "RescaleSlope")
+    each(scout, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(tmp_path / "s", strays, prefix="b")
+    write_series(tmp_path / "s", scout, prefix="c")
+    whole, first, second = dicom_sources(_files(tmp_path / "s"), Search())
+    assert whole.fault is None and len(whole.candidates[0]) == 14
+    assert first.fault is not None and first.fault[0] is Reason.MIXED_SERIES
+    assert first.also == (Reason.NO_RESCALE, Reason.TOO_FEW_SLICES)
+    assert second.fault is not None and second.fault[0] is Reason.LOCALIZER
+    assert second.also == (Reason.TOO_FEW_SLICES,)
+
+
+def test_files_that_say_they_are_dicom_but_are_not_have_an_entry_of_their_own(tmp_path):
+    write_series(tmp_path / "s", series())
+    (tmp_path / "s" / "junk.dcm").write_bytes(b"junk")
+    (tmp_path / "s" / "IM0001").write_bytes(bytes(128) + b"DICM" + b"junk")
+    (tmp_path / "s" / "LICENSE").write_text("no DICOM at all")
+    (tmp_path / "s" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    offered = [path for path in _files(tmp_path / "s") if looks_like_dicom(path)]
+    found = list(dicom_sources(offered, Search()))
+    unreadable = {scan.location.name for scan in found if scan.fault and scan.fault[0] is Reason.UNREADABLE}
+    assert unreadable == {"junk.dcm", "IM0001"} and len(found) == 3
+    assert claims_dicom(tmp_path / "s" / "IM0001") and not claims_dicom(tmp_path / "s" / "LICENSE")
