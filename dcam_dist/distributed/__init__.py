@@ -1,6 +1,14 @@
 """Processes, collectives and engines."""
 
-from dcam_dist.distributed.collectives import all_true, broadcast_array, gather_rows, same_everywhere, sum_over_ranks
+from dcam_dist.distributed.collectives import (
+    all_true,
+    broadcast_array,
+    gather_rows,
+    max_over_ranks,
+    same_everywhere,
+    share_notes,
+    sum_over_ranks,
+)
 from dcam_dist.distributed.context import ProcessContext, open_processes
 from dcam_dist.distributed.ddp import DdpEngine
 from dcam_dist.distributed.engine import Engine
@@ -12,7 +20,9 @@ __all__ = [
     "all_true",
     "broadcast_array",
     "gather_rows",
+    "max_over_ranks",
     "open_processes",
     "same_everywhere",
+    "share_notes",
     "sum_over_ranks",
 ]

@@ -1,6 +1,8 @@
 """The few exchanges between ranks. Tensors only: nothing is pickled."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -50,6 +52,41 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     summed = values.clone()
     dist.all_reduce(summed)
     return summed
+
+
+def max_over_ranks(value: float, context: ProcessContext) -> float:
+    """The largest of a number over all ranks, on every rank."""
+    tensor = torch.tensor(value, dtype=torch.float64, device=context.device)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return float(tensor.item())
+
+
+def share_notes(notes: Mapping[str, str], context: ProcessContext) -> dict[str, str]:
+    """Bring short notes of all ranks together: the same table in the same order on every rank.
+
+    What one rank alone has met (a damaged case, a request to stop) becomes what all know. All ranks call together, at
+    each place where they could act on it. While nobody has a note it costs one all-reduce of a number.
+
+    Args:
+        notes: This rank's notes by name; of two ranks' notes of one name the lower rank's is kept.
+        context: This process.
+
+    Returns:
+        Every rank's notes, by name in alphabetical order.
+    """
+    text = json.dumps(dict(notes)).encode()
+    longest = torch.tensor(len(text) if notes else 0, device=context.device)
+    dist.all_reduce(longest, op=dist.ReduceOp.MAX)
+    if not longest.item():
+        return {}
+    padded = np.frombuffer(text.ljust(int(longest.item())), dtype=np.uint8).copy()
+    mine = torch.from_numpy(padded).to(context.device)
+    everyones = [torch.empty_like(mine) for _ in range(context.world_size)]
+    dist.all_gather(everyones, mine)
+    merged: dict[str, str] = {}
+    for one in reversed(everyones):
+        merged |= json.loads(one.cpu().numpy().tobytes())
+    return dict(sorted(merged.items()))
 
 
 def all_true(flag: bool, context: ProcessContext) -> bool:

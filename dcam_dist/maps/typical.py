@@ -12,6 +12,7 @@ from dcam_dist.maps.compute import Floats, softmax
 from dcam_dist.models import ClusterNetwork
 from dcam_dist.runs import RestoredRun
 from dcam_dist.training import extract_features
+from dcam_dist.types import UNASSIGNED
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,22 @@ def find_typical(run: RestoredRun, cohort: Cohort, context: ProcessContext, coun
     for case_id in assignment.case_id_N:
         cohort.case(case_id)
     settings = run.config
+    # of clusters, a case that training set aside has none, and its volume may still be damaged
+    cluster = {i: k for i, k in assignment.by_case().items() if model is None or k != UNASSIGNED}
+    case_id_N, label_N = tuple(cluster), np.array(list(cluster.values()), dtype=np.int64)
     features_NC = extract_features(
         run.network,
         cohort,
-        assignment.case_id_N,
+        case_id_N,
         settings.data,
         context,
         last_relu=settings.training.last_relu or model is None,
     ).features_NC
     if model is None:
         probability_NK = _head_probabilities(run.network, features_NC)
-        return rank_typical(probability_NK.argmax(axis=1), -probability_NK, assignment.case_id_N, count)
+        return rank_typical(probability_NK.argmax(axis=1), -probability_NK, case_id_N, count)
     distance_NK = model.distances(model.project(features_NC))
-    return rank_typical(assignment.label_N, distance_NK, assignment.case_id_N, count)
+    return rank_typical(label_N, distance_NK, case_id_N, count)
 
 
 def rank_typical(

@@ -16,7 +16,7 @@ _MAY_DIFFER: dict[str, Any] = {
     "maps": True,
     "ingest": True,
     "output": True,
-    "data": {"cohort", "prefetch", "threads"},
+    "data": {"cohort", "prefetch", "threads", "stage"},
     "training": {"timeout_s", "keep_checkpoints"},
 }
 

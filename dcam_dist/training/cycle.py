@@ -13,10 +13,10 @@ import torch
 
 from dcam_dist.profiling import PhaseTimer
 from dcam_dist.training.epoch import EpochOutcome, train_epoch
-from dcam_dist.training.extract import extract_features
+from dcam_dist.training.extract import Extraction, extract_readable
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.pseudo_labels import Clustered, cluster_cases
-from dcam_dist.types import Assignment, FeatureTable
+from dcam_dist.types import Assignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class EpochResult:
         previous: The assignment before it; ``None`` in the first epoch.
         outcome: Loss, steps, stall.
         seconds: Wall seconds of each phase.
+        extract_stall_s: Seconds that the extraction waited for volumes.
     """
 
     epoch: int
@@ -36,6 +37,7 @@ class EpochResult:
     previous: Assignment | None
     outcome: EpochOutcome
     seconds: dict[str, float]
+    extract_stall_s: float = 0.0
 
 
 def run_cycle(
@@ -57,26 +59,32 @@ def run_cycle(
     for epoch in range(first_epoch, epochs):
         timer = PhaseTimer()
         with timer.phase("extract"):
-            features = extract_training_features(job)
+            found = extract_training_features(job, epoch)
         with timer.phase("cluster"):
-            clustered = cluster_cases(features, previous, epoch, job)
+            clustered = cluster_cases(found.table, previous, epoch, job)
         with timer.phase("reset"):
             job.engine.reset_head(torch.Generator().manual_seed(job.seed("head", epoch)))
         with timer.phase("train"):
             outcome = train_epoch(job, clustered.assignment.label_N, epoch)
-        on_epoch(EpochResult(epoch, clustered, previous, outcome, timer.seconds))
+        on_epoch(EpochResult(epoch, clustered, previous, outcome, timer.seconds, found.stall_s))
         previous = clustered.assignment
-    return cluster_cases(extract_training_features(job), previous, epochs, job)
+    return cluster_cases(extract_training_features(job, epochs).table, previous, epochs, job)
 
 
-def extract_training_features(job: TrainingJob) -> FeatureTable:
-    """Features of all training cases under the present weights."""
+def extract_training_features(job: TrainingJob, epoch: int) -> Extraction:
+    """Features of the training cases under the present weights; those found damaged are set aside.
+
+    Raises:
+        DataError: When too many cases are damaged.
+    """
     settings = job.config
-    return extract_features(
+    found = extract_readable(
         job.engine.network,
         job.cohort,
-        job.case_id_N,
+        [case_id for case_id in job.case_id_N if case_id not in job.aside],
         settings.data,
         job.context,
         last_relu=settings.training.last_relu,
     )
+    job.aside.add(found.damaged, epoch, "extract")
+    return found

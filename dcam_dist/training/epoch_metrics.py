@@ -16,6 +16,8 @@ from dcam_dist.profiling import peak_memory_bytes
 from dcam_dist.training.cycle import EpochResult
 from dcam_dist.training.job import TrainingJob
 
+TOLD_STALL = 0.02  # share of a phase's time that a console line tells
+
 
 def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
     """One JSON-ready record: loss, cluster quality and agreement, seconds, throughput, memory.
@@ -31,9 +33,14 @@ def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
         "steps": outcome.steps,
         "seconds": result.seconds,
         "volumes_per_second": outcome.volumes / result.seconds["train"],
+        "set_aside": len(job.aside),
         "stall_seconds": outcome.stall_s,
+        "stall_share": outcome.stall_s / result.seconds["train"],
         "peak_memory_bytes": peak_memory_bytes(job.context.device),
     }
+    if "extract" in result.seconds:
+        values["extract_stall_seconds"] = result.extract_stall_s
+        values["extract_stall_share"] = result.extract_stall_s / result.seconds["extract"]
     if result.clustered.fit is not None:
         values |= _cluster_metrics(result, result.clustered.fit, job)
     if job.config.method == "supervised":
@@ -49,26 +56,31 @@ def console_line(values: dict[str, Any], epochs: int) -> str:
             parts.append(f"{short} {values[name]:.3f}")
     if "cluster_sizes" in values:
         parts.append(f"sizes {'/'.join(map(str, values['cluster_sizes']))}")
+    for name, phase in (("stall_share", "training"), ("extract_stall_share", "extraction")):
+        if values.get(name, 0.0) >= TOLD_STALL:
+            parts.append(f"{phase} waited for volumes {values[name]:.0%} of its time")
+    if values["set_aside"]:
+        parts.append(f"{values['set_aside']} cases set aside")
     seconds = " ".join(f"{name} {value:.1f}s" for name, value in values["seconds"].items() if value >= 0.05)
     memory = f"{values['peak_memory_bytes'] / 2**30:.1f} GiB"
     return ", ".join([*parts, seconds, f"{values['volumes_per_second']:.2f} volumes/s", memory])
 
 
 def _cluster_metrics(result: EpochResult, fit: ClusterFit, job: TrainingJob) -> dict[str, Any]:
-    label_N, clusters = fit.label_N, job.config.clustering.clusters
+    label_N, clusters = result.clustered.assignment.label_N, job.config.clustering.clusters
     values: dict[str, Any] = {
         "inertia": fit.inertia,
         "repaired_clusters": fit.repaired,
-        "cluster_sizes": np.bincount(label_N, minlength=clusters).tolist(),
+        "cluster_sizes": np.bincount(fit.label_N, minlength=clusters).tolist(),
         "silhouette": silhouette(
-            fit.points_NP, label_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
+            fit.points_NP, fit.label_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
         ),
-        "davies_bouldin": davies_bouldin(fit.points_NP, label_N),
+        "davies_bouldin": davies_bouldin(fit.points_NP, fit.label_N),
         "nmi_previous": None,
     }
     if result.previous is not None:
         values["nmi_previous"] = normalized_mutual_information(result.previous.label_N, label_N)
-    if (job.grade_N >= 0).any():
+    if ((job.grade_N >= 0) & (label_N >= 0)).any():
         labels = len(job.cohort.description.label_names)
         mapping_K = match_clusters(label_N, job.grade_N, clusters=clusters, labels=labels)
         values["accuracy"] = clustering_accuracy(label_N, job.grade_N, mapping_K)

@@ -1,17 +1,34 @@
 """Extraction: the lung-pooled features of every case under frozen weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from dcam_dist.cohort import Cohort, VolumeBatch, stream_batches
+from dcam_dist.cohort.layout import mend
 from dcam_dist.config.schema import DataConfig
-from dcam_dist.distributed import ProcessContext, gather_rows
+from dcam_dist.distributed import ProcessContext, gather_rows, max_over_ranks, share_notes
+from dcam_dist.errors import DataError
 from dcam_dist.models import ClusterNetwork
 from dcam_dist.types import FeatureTable
 
 
-@torch.no_grad()
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """The features of the cases that could be read; the same on every rank.
+
+    Attributes:
+        table: Features of the others than the damaged.
+        damaged: What is wrong with the damaged cases, by case id.
+        stall_s: Seconds that a rank waited for volumes, of the one that waited longest.
+    """
+
+    table: FeatureTable
+    damaged: Mapping[str, str]
+    stall_s: float
+
+
 def extract_features(
     network: ClusterNetwork,
     cohort: Cohort,
@@ -21,10 +38,31 @@ def extract_features(
     *,
     last_relu: bool = True,
 ) -> FeatureTable:
+    """As ``extract_readable``, where every case must be whole.
+
+    Raises:
+        DataError: When a stored volume is damaged; names the first, on every rank alike.
+    """
+    found = extract_readable(network, cohort, case_ids, data, context, last_relu=last_relu)
+    refuse_damaged(found.damaged, cohort)
+    return found.table
+
+
+@torch.no_grad()
+def extract_readable(
+    network: ClusterNetwork,
+    cohort: Cohort,
+    case_ids: Sequence[str],
+    data: DataConfig,
+    context: ProcessContext,
+    *,
+    last_relu: bool = True,
+) -> Extraction:
     """Features of the given cases, on every rank, in the order given and each case once.
 
     The network is put in evaluation mode: its running statistics make a case's features independent of the cases
-    beside it. Ranks take every n-th case; there is no padding, so no case counts twice.
+    beside it. Ranks take every n-th case; there is no padding, so no case counts twice. Volumes are read whole,
+    whatever the training steps read.
 
     Args:
         network: Its body gives the features.
@@ -33,21 +71,40 @@ def extract_features(
         data: Streaming settings.
         context: This process; all ranks must call together.
         last_relu: Whether the last ReLU of the body is applied.
-
-    Raises:
-        DataError: When a stored volume is unreadable.
     """
     network.eval()
     rows = torch.arange(len(case_ids))[context.rank :: context.world_size]
-    features_NC = torch.empty(len(rows), network.body.channels, device=context.device)
-    batches = ((case_ids[row],) for row in rows.tolist())
-    for position, batch in enumerate(stream_batches(cohort, batches, data)):
-        volume, mask = to_device(batch, context)
-        features_NC[position] = network.pooled_features(volume, mask, last_relu=last_relu)[0]
-    if not case_ids:
-        return FeatureTable(features_NC.cpu().numpy(), ())
-    gathered = gather_rows(features_NC, rows.to(context.device), len(case_ids))
-    return FeatureTable(gathered.cpu().numpy(), tuple(case_ids))
+    features_NC = torch.zeros(len(rows), network.body.channels, device=context.device)
+    damaged: dict[str, str] = {}
+    stall_s = 0.0
+
+    def extract_into(row_1C: torch.Tensor, batch: VolumeBatch) -> float:
+        damaged.update(batch.damaged)
+        if batch.case_id_B:
+            row_1C.copy_(network.pooled_features(*to_device(batch, context), last_relu=last_relu))
+        return batch.stall_s
+
+    batches = stream_batches(cohort, [(case_ids[row],) for row in rows.tolist()], data)
+    for position in range(len(rows)):
+        # next() in the call: a name for the batch would keep its volumes while the next one is read
+        stall_s += extract_into(features_NC[position : position + 1], next(batches))
+    damaged, stall_s = share_notes(damaged, context), max_over_ranks(stall_s, context)
+    if case_ids:
+        features_NC = gather_rows(features_NC, rows.to(context.device), len(case_ids))
+    whole = [row for row, case_id in enumerate(case_ids) if case_id not in damaged]
+    table = FeatureTable(features_NC[whole].cpu().numpy(), tuple(case_ids[row] for row in whole))
+    return Extraction(table, damaged, stall_s)
+
+
+def refuse_damaged(damaged: Mapping[str, str], cohort: Cohort) -> None:
+    """Stop where a damaged case cannot be left out.
+
+    Raises:
+        DataError: When there is one; names the first.
+    """
+    for case_id, fault in damaged.items():
+        others = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise DataError(f"{cohort.path}: case {case_id}{others}: {fault}; {mend(cohort.path)}")
 
 
 def to_device(batch: VolumeBatch, context: ProcessContext) -> tuple[torch.Tensor, torch.Tensor]:

@@ -40,6 +40,22 @@ def draw_batches(
     return order.reshape(steps, batch_size)
 
 
+def without_rows(batch_SB: NDArray[np.int64], lost_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Whole batches again from the draws of some batches, in their order, without those of the lost cases.
+
+    Args:
+        batch_SB: Row indices, batch by batch.
+        lost_N: Which rows are lost.
+
+    Returns:
+        Row indices of shape (steps, batch size). The last batch is filled up from the first draws that remain; there
+        is no batch when none remains.
+    """
+    kept = batch_SB[~lost_N[batch_SB]]
+    size = batch_SB.shape[1]
+    return np.resize(kept, (-(-len(kept) // size), size))
+
+
 def rank_share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:
     """This rank's cases of a global batch: every ``world_size``-th, so that shares differ by one at most."""
     return list(batch[rank::world_size])

@@ -9,7 +9,7 @@ import numpy as np
 
 from dcam_dist.cohort import stream_batches
 from dcam_dist.config import Config
-from dcam_dist.distributed import ProcessContext, all_true, open_processes
+from dcam_dist.distributed import ProcessContext, all_true, open_processes, share_notes
 from dcam_dist.errors import DcamError, UsageError
 from dcam_dist.models import parameter_counts
 from dcam_dist.profiling import peak_memory_bytes
@@ -22,11 +22,13 @@ from dcam_dist.runs import (
     write_checkpoint,
 )
 from dcam_dist.training.cycle import EpochResult, run_cycle
-from dcam_dist.training.epoch import train_step
+from dcam_dist.training.epoch import patch_seeds, train_step
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
+from dcam_dist.training.extract import refuse_damaged
 from dcam_dist.training.job import TrainingJob, prepare_job
 from dcam_dist.training.pseudo_labels import Clustered
 from dcam_dist.training.sampler import rank_share
+from dcam_dist.training.staging import stage_training_cases
 from dcam_dist.training.supervised import run_supervised
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,8 @@ def train(config: Config) -> TrainSummary:
             job.engine.load_state(checkpoint.engine)
         if checkpoint is None or not checkpoint.finished:
             completed = checkpoint.epoch if checkpoint else 0
+            job.aside.forget_from(completed)
+            job = stage_training_cases(job, completed)
             metrics = stack.enter_context(MetricsLog(run, completed)) if context.is_main else None
             _run_method(job, run, checkpoint, metrics)
         return TrainSummary(run, config.training.epochs, context.is_main)
@@ -96,7 +100,9 @@ def dry_run(config: Config) -> DryRun:
         job = prepare_job(config, context)
         size = config.training.batch_size
         rows = rank_share([row % len(job.case_id_N) for row in range(size)], context.rank, context.world_size)
-        batch = next(stream_batches(job.cohort, [[job.case_id_N[row] for row in rows]], config.data))
+        seeds = patch_seeds(job, [rows], 0, 0)
+        batch = next(stream_batches(job.cohort, [[job.case_id_N[row] for row in rows]], config.data, patch_seeds=seeds))
+        refuse_damaged(share_notes(batch.damaged, context), job.cohort)
         job.engine.network.train()
         loss = train_step(job, batch, np.arange(len(rows)) % config.classes)[0]
         parameters = parameter_counts(config.network)[int(config.method == "baseline")]

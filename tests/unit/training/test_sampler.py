@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcam_dist.training.sampler import draw_batches, rank_share
+from dcam_dist.training.sampler import draw_batches, rank_share, without_rows
 from dcam_dist.types import UNASSIGNED
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=40).map(lambda v: np.array(v, dtype=np.int64))
@@ -56,3 +56,14 @@ def test_the_ranks_shares_make_up_the_batch_and_differ_by_one_at_most(world_size
     assert sorted(functools.reduce(operator.iadd, shares, [])) == batch
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert min(map(len, shares)) >= 1
+
+
+@given(labels, st.integers(1, 7), st.data())
+def test_what_remains_after_a_loss_is_drawn_in_its_order_in_whole_batches(label_N, batch_size, data):
+    batches = draw(label_N, batch_size=batch_size)
+    lost_N = np.array(data.draw(st.lists(st.booleans(), min_size=len(label_N), max_size=len(label_N))))
+    remaining = without_rows(batches, lost_N)
+    kept = [row for row in batches.ravel() if not lost_N[row]]
+    assert remaining.shape == (-(-len(kept) // batch_size), batch_size)
+    assert remaining.ravel().tolist()[: len(kept)] == kept
+    assert not lost_N[remaining].any()

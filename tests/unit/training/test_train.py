@@ -1,6 +1,5 @@
 import gc
 import json
-import shutil
 import sys
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
-from dcam_dist.errors import DataError, UsageError, VolumeDamaged
+from dcam_dist.errors import DataError, UsageError
 from dcam_dist.runs import latest_checkpoint, open_cohort_of, restore_run
 from dcam_dist.training import cycle, dry_run, train
 
@@ -174,23 +173,6 @@ def test_a_used_directory_is_not_overwritten(tmp_path, small_cohort):
         train(config(small_cohort, tmp_path))
     with pytest.raises(UsageError, match="output: not set"):
         train(config(small_cohort, "null"))
-
-
-def test_a_damaged_volume_stops_training_by_name_and_keeps_the_checkpoint(tmp_path):
-    cohort, run = make_cohort(tmp_path / "c.zarr", 9), tmp_path / "r"
-    original, epochs = cycle.train_epoch, []
-
-    def loses_a_volume_in_the_second_epoch(*arguments):
-        epochs.append(arguments)
-        if len(epochs) == 2:
-            shutil.rmtree(cohort / "cases" / "case003" / "1" / "c")
-        return original(*arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cycle, "train_epoch", loses_a_volume_in_the_second_epoch)
-        with pytest.raises(VolumeDamaged, match="case003"):
-            train(config(cohort, run, training__epochs=3))
-    assert latest_checkpoint(run).epoch == 1
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, small_cohort):
