@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Literal
 
 from dcam_dist import __version__
-from dcam_dist.cohort import stored_fingerprint, volumes_whole, write_case
+from dcam_dist.cohort import case_whole, stored_record, write_case
 from dcam_dist.config import Config
-from dcam_dist.errors import DataError
+from dcam_dist.config.schema import IngestConfig
+from dcam_dist.errors import CaseRejected
 from dcam_dist.ingest.content import content_digest
 from dcam_dist.ingest.dicom import read_series
 from dcam_dist.ingest.grid import build_levels
 from dcam_dist.ingest.images import image_files, read_image
 from dcam_dist.ingest.lung_mask import lung_mask_of
+from dcam_dist.ingest.lungs import weights_digest
+from dcam_dist.ingest.quality import MONTAGE, montage_of, picture_of
 from dcam_dist.ingest.scan import Scan, hu_digest
 from dcam_dist.metrics.densitometry import densitometry
 from dcam_dist.types import CaseRecord, Split
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same files would give other voxels, so that stored cases are made anew."""
 THICK_MM = 5.0
 
@@ -52,11 +55,44 @@ def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) 
         CaseRejected: When the case cannot be used.
     """
     fingerprint = source_fingerprint(job, config, assume_hu=assume_hu)
-    stored = _stored(cohort, job.case_id)
-    if stored is not None and stored[1] == fingerprint and volumes_whole(cohort, stored[0]):
-        return stored[0]
-    scan = _read(job, config.ingest.max_voxels, assume_hu=assume_hu)
-    lung_mask_DHW, lung_flags = lung_mask_of(scan, job.lung_mask, max_voxels=config.ingest.max_voxels)
+    stored = stored_record(cohort, job.case_id)
+    if stored is not None and stored.provenance.get("source_fingerprint") == fingerprint:
+        if case_whole(cohort, job.case_id):
+            return stored
+    scan = _read(job, config.ingest, assume_hu=assume_hu)
+    try:
+        return _store(cohort, job, config, scan, fingerprint)
+    except CaseRejected as fault:
+        raise CaseRejected(fault.reason, fault.detail, fault.also, picture_of(scan)) from None
+
+
+def source_fingerprint(job: CaseJob, config: Config, *, assume_hu: bool) -> str:
+    """SHA-256 over the content of a case's files and all that decides its stored form, but no path and no time.
+
+    Raises:
+        CaseRejected: ``missing_file`` when a file is gone.
+        UsageError: When the network's weights are.
+    """
+    about = (RECIPE, job.case_id, job.patient_key, job.split, job.label, job.kind, job.covariates, job.flags)
+    settings = (config.grid, config.labels, config.ingest.resample_tilt, config.ingest.allow_cut_lungs, assume_hu)
+    digest = hashlib.sha256(repr((about, settings)).encode("utf-8", "surrogateescape"))
+    for files in job.candidates:
+        digest.update(content_digest(files if job.kind == "dicom" else image_files(files[0])))
+    if job.lung_mask is not None:
+        digest.update(content_digest(image_files(job.lung_mask)))
+    elif config.ingest.lungmask_weights is not None:
+        digest.update(weights_digest(config.ingest.lungmask_weights))
+    return digest.hexdigest()
+
+
+def _read(job: CaseJob, config: IngestConfig, *, assume_hu: bool) -> Scan:
+    if job.kind == "dicom":
+        return read_series(job.candidates, config, assume_hu=assume_hu)
+    return read_image(job.candidates[0][0], max_voxels=config.max_voxels)
+
+
+def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: str) -> CaseRecord:
+    lung_mask_DHW, lung_flags = lung_mask_of(scan, job.lung_mask, config.ingest)
     measured = densitometry(scan.hu_DHW, lung_mask_DHW, scan.geometry)
     levels, native, grid = build_levels(scan.hu_DHW, lung_mask_DHW, scan.geometry, config.grid)
     record = CaseRecord(
@@ -72,42 +108,20 @@ def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) 
         flags=(*job.flags, *scan.flags, *_thickness(scan), *lung_flags),
         provenance={
             "format": scan.format,
-            "lung_mask": "computed" if job.lung_mask is None else "given",
+            "lung_mask": _mask_source(job, config.ingest),
             "source_fingerprint": fingerprint,
             "hu_sha256": hu_digest(scan.hu_DHW),
             "dcam_dist": __version__,
         },
     )
-    write_case(cohort, record, levels)
+    write_case(cohort, record, levels, {MONTAGE: montage_of(levels, native)})
     return record
 
 
-def source_fingerprint(job: CaseJob, config: Config, *, assume_hu: bool) -> str:
-    """SHA-256 over the content of a case's files and all that decides its stored form, but no path and no time.
-
-    Raises:
-        CaseRejected: ``missing_file`` when a file is gone.
-    """
-    about = (RECIPE, job.case_id, job.patient_key, job.split, job.label, job.kind, job.covariates, job.flags)
-    digest = hashlib.sha256(repr((about, config.grid, config.labels, assume_hu)).encode("utf-8", "surrogateescape"))
-    for files in job.candidates:
-        digest.update(content_digest(files if job.kind == "dicom" else image_files(files[0])))
+def _mask_source(job: CaseJob, config: IngestConfig) -> str:
     if job.lung_mask is not None:
-        digest.update(content_digest(image_files(job.lung_mask)))
-    return digest.hexdigest()
-
-
-def _stored(cohort: Path, case_id: str) -> tuple[CaseRecord, str] | None:
-    try:
-        return stored_fingerprint(cohort, case_id)
-    except (DataError, KeyError, TypeError, AttributeError):  # damaged: as good as not there
-        return None
-
-
-def _read(job: CaseJob, max_voxels: int, *, assume_hu: bool) -> Scan:
-    if job.kind == "dicom":
-        return read_series(job.candidates, assume_hu=assume_hu, max_voxels=max_voxels)
-    return read_image(job.candidates[0][0], max_voxels=max_voxels)
+        return "given"
+    return "computed" if config.lungmask_weights is None else "lungmask"
 
 
 def _thickness(scan: Scan) -> tuple[str, ...]:

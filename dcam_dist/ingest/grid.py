@@ -5,6 +5,7 @@ the mean of the scan over the voxel's own extent, but at least over one scan vox
 scan that is linear interpolation; where it is coarser it is the area average, which keeps the mean HU.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,12 @@ from dcam_dist.cohort import VolumeLevels
 from dcam_dist.cohort.spatial import crop_geometry
 from dcam_dist.config import GridConfig
 from dcam_dist.errors import CaseRejected, Reason
+from dcam_dist.ingest.lungs import LEFT, RIGHT
 from dcam_dist.ingest.scan import AIR_HU
 from dcam_dist.types import Geometry
 
 Shape = tuple[int, int, int]
+Read = Callable[[NDArray[Any]], NDArray[Any]]
 Weights = Any
 """A sparse float32 matrix (grid voxels × scan voxels) of one axis (SciPy's stubs know no element type here)."""
 
@@ -54,13 +57,13 @@ class Axis:
 
 
 def build_levels(
-    hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[np.bool_], geometry: Geometry, config: GridConfig
+    hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[np.uint8], geometry: Geometry, config: GridConfig
 ) -> tuple[VolumeLevels, Geometry, Geometry]:
     """Crop to the lungs and resample onto the training grid.
 
     Args:
         hu_DHW: Canonical HU.
-        lung_mask_DHW: Lungs on the same grid, not empty.
+        lung_mask_DHW: Lungs on the same grid, not empty: 0 outside, 1 right, 2 left.
         geometry: Of both.
         config: Shape, fit, spacing, and margin around the lungs.
 
@@ -77,12 +80,20 @@ def build_levels(
         native_hu_DHW=hu_DHW[crop.slices],
         native_mask_DHW=lung_mask_DHW[crop.slices],
         grid_hu_DHW=np.rint(resample_axes(hu_DHW, axes, outside=AIR_HU)).astype(np.int16),
-        grid_mask_DHW=resample_axes(lung_mask_DHW, axes, outside=0.0) > 0.5,
+        grid_mask_DHW=_resample_sides(lung_mask_DHW, axes),
     )
     return levels, crop_geometry(geometry, crop.start, crop.shape), grid_geometry(geometry, axes)
 
 
-def bounding_box(mask_DHW: NDArray[np.bool_]) -> Box:
+def _resample_sides(lung_mask_DHW: NDArray[np.uint8], axes: tuple[Axis, Axis, Axis]) -> NDArray[np.uint8]:
+    """Grid voxels that are more than half lung, each on the side with the larger share; the right one in a tie."""
+    lungs = resample_axes(lung_mask_DHW, axes, outside=0.0, read=lambda mask_HW: mask_HW > 0)
+    right = resample_axes(lung_mask_DHW, axes, outside=0.0, read=lambda mask_HW: mask_HW == RIGHT)
+    side = np.where(right >= lungs / 2, np.uint8(RIGHT), np.uint8(LEFT))
+    return np.where(lungs > 0.5, side, np.uint8(0))
+
+
+def bounding_box(mask_DHW: NDArray[Any]) -> Box:
     """The smallest box around a mask that is not empty."""
     inside = [np.flatnonzero(mask_DHW.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     return Box(_shape([found[0] for found in inside]), _shape([found[-1] - found[0] + 1 for found in inside]))
@@ -125,13 +136,16 @@ def grid_geometry(geometry: Geometry, axes: tuple[Axis, Axis, Axis]) -> Geometry
     return Geometry.from_matrix(tuple(axis.count for axis in axes), matrix)
 
 
-def resample_axes(volume_DHW: NDArray[Any], axes: tuple[Axis, Axis, Axis], *, outside: float) -> NDArray[np.float32]:
+def resample_axes(
+    volume_DHW: NDArray[Any], axes: tuple[Axis, Axis, Axis], *, outside: float, read: Read | None = None
+) -> NDArray[np.float32]:
     """Resample a volume axis by axis.
 
     Args:
         volume_DHW: Any real type.
         axes: Where the grid lies along each axis.
         outside: Value of grid voxels whose centre is beyond the volume.
+        read: Turns each slice into the one that is resampled.
 
     Returns:
         float32 of the grid's shape.
@@ -139,14 +153,17 @@ def resample_axes(volume_DHW: NDArray[Any], axes: tuple[Axis, Axis, Axis], *, ou
     (over_z, in_z), (over_y, in_y), (over_x, in_x) = (
         axis_weights(axis, size) for axis, size in zip(axes, volume_DHW.shape, strict=True)
     )
-    used = np.unique(over_z.indices)
-    reduced = np.empty((len(used), axes[1].count, axes[2].count), np.float32)
-    for row, z in enumerate(used):  # one slice in float at a time, so that memory stays near the volume's own
-        rows_HW = over_y @ volume_DHW[z].astype(np.float32)
-        reduced[row] = (over_x @ np.ascontiguousarray(rows_HW.T)).T
-    grid_DHW = (over_z[:, used] @ reduced.reshape(len(used), -1)).reshape([axis.count for axis in axes])
-    inside = in_z[:, None, None] & in_y[:, None] & in_x
-    return np.where(inside, grid_DHW, np.float32(outside)).astype(np.float32, copy=False)
+    grid_DHW = np.zeros([axis.count for axis in axes], np.float32)
+    by_slice = over_z.tocsc()
+    for z in np.unique(over_z.indices):  # one slice in float at a time, so that memory stays near the volume's own
+        slice_HW = volume_DHW[z] if read is None else read(volume_DHW[z])
+        rows_HW = over_y @ slice_HW.astype(np.float32)
+        plane_HW = (over_x @ np.ascontiguousarray(rows_HW.T)).T
+        reached = slice(by_slice.indptr[z], by_slice.indptr[z + 1])
+        for to, weight in zip(by_slice.indices[reached], by_slice.data[reached], strict=True):
+            grid_DHW[to] += weight * plane_HW
+    grid_DHW[~(in_z[:, None, None] & in_y[:, None] & in_x)] = outside
+    return grid_DHW
 
 
 def axis_weights(axis: Axis, size: int) -> tuple[Weights, NDArray[np.bool_]]:

@@ -1,5 +1,20 @@
-"""A lung mask for scans that come without one."""
+"""A lung mask for scans that come without one, and the sides of those that come with one."""
 
-from dcam_dist.ingest.lungs.segment import LungSegmentation, segment_lungs
+from dcam_dist.ingest.lungs.network import network_lungs, weights_digest
+from dcam_dist.ingest.lungs.plausibility import CUT, CUT_CM2, cut_area_cm2
+from dcam_dist.ingest.lungs.segment import segment_lungs
+from dcam_dist.ingest.lungs.segmentation import LungSegmentation
+from dcam_dist.ingest.lungs.sides import LEFT, RIGHT, label_sides
 
-__all__ = ["LungSegmentation", "segment_lungs"]
+__all__ = [
+    "CUT",
+    "CUT_CM2",
+    "LEFT",
+    "RIGHT",
+    "LungSegmentation",
+    "cut_area_cm2",
+    "label_sides",
+    "network_lungs",
+    "segment_lungs",
+    "weights_digest",
+]

@@ -6,12 +6,13 @@ and bounds the cost by the size of the patient instead of the size of the matrix
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import SimpleITK
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from dcam_dist.ingest.lungs.field_of_view import seen_of
 from dcam_dist.types import Geometry
 
 WORKING_MM = 2.0
@@ -21,25 +22,69 @@ HU_RANGE = (-1024, 400)
 Mask = NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class WorkingGrid:
+    """How the working grid lies over a scan; both start at the same outer edge.
+
+    Attributes:
+        native_shape: Shape of the scan.
+        spacing_mm: Voxel size of the scan along ``(z, y, x)``.
+    """
+
+    native_shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    @classmethod
+    def over(cls, geometry: Geometry) -> "WorkingGrid":
+        """The working grid of a scan; only its shape and voxel sizes are used."""
+        return cls(geometry.shape, geometry.spacing_mm)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Working voxels along ``(z, y, x)``."""
+        sizes = zip(self.native_shape, self.spacing_mm, strict=True)
+        z, y, x = (max(1, math.ceil(size * mm / WORKING_MM - 1e-6)) for size, mm in sizes)
+        return z, y, x
+
+    def nearest(self, axis: int) -> NDArray[np.intp]:
+        """Working index that each of the scan's voxels falls into along an axis; shape (native_shape[axis],)."""
+        edge = (np.arange(self.native_shape[axis]) + 0.5) * self.spacing_mm[axis] / WORKING_MM
+        index: NDArray[np.intp] = np.minimum(edge.astype(np.intp), self.shape[axis] - 1)
+        return index
+
+    def sample(self, volume_DHW: NDArray[Any]) -> NDArray[Any]:
+        """A volume of the scan's grid at the centres of the working voxels, without averaging."""
+        index = []
+        for count, size, mm in zip(self.shape, self.native_shape, self.spacing_mm, strict=True):
+            centre = (np.arange(count) + 0.5) * WORKING_MM / mm
+            index.append(np.minimum(centre.astype(np.intp), size - 1))
+        return volume_DHW[np.ix_(*index)]
+
+    def axis_weights(self, axis: int) -> "csr_array[np.float32]":
+        """Weights of a triangle filter as wide as the coarser grid's voxels, (working size, size); sparse."""
+        spacing_mm = self.spacing_mm[axis]
+        source = (np.arange(self.native_shape[axis]) + 0.5) * spacing_mm
+        target = (np.arange(self.shape[axis]) + 0.5) * WORKING_MM
+        width = max(spacing_mm, WORKING_MM)
+        triangle = np.maximum(0.0, 1.0 - np.abs(target[:, None] - source[None, :]) / width)
+        return csr_array((triangle / triangle.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
 @dataclass(frozen=True, eq=False)
 class WorkingVolume:
     """A scan on the working grid.
 
     Attributes:
         hu_DHW: float32 HU within ``HU_RANGE``, ``WORKING_MM`` apart along each axis.
-        native_shape: Shape of the scan.
-        spacing_mm: Voxel size of the scan along ``(z, y, x)``.
+        seen_HW: Where the scanner has measured, on the working grid; the same in every slice.
+        native_seen_HW: The same on the scan's grid.
+        grid: How the working grid lies over the scan.
     """
 
     hu_DHW: NDArray[np.float32]
-    native_shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-
-    def nearest(self, axis: int) -> NDArray[np.intp]:
-        """Working index that each of the scan's voxels falls into along an axis; shape (native_shape[axis],)."""
-        edge = (np.arange(self.native_shape[axis]) + 0.5) * self.spacing_mm[axis] / WORKING_MM
-        index: NDArray[np.intp] = np.minimum(edge.astype(np.intp), self.hu_DHW.shape[axis] - 1)
-        return index
+    seen_HW: NDArray[np.bool_]
+    native_seen_HW: NDArray[np.bool_]
+    grid: WorkingGrid
 
 
 def to_working(hu_DHW: NDArray[np.int16], geometry: Geometry) -> WorkingVolume:
@@ -52,55 +97,16 @@ def to_working(hu_DHW: NDArray[np.int16], geometry: Geometry) -> WorkingVolume:
     Returns:
         The scan on the working grid. Both grids start at the same outer edge.
     """
-    spacing = geometry.spacing_mm
-    weights_z, weights_y, weights_x = (_axis_weights(n, mm) for n, mm in zip(hu_DHW.shape, spacing, strict=True))
+    grid = WorkingGrid.over(geometry)
+    weights_z, weights_y, weights_x = (grid.axis_weights(axis) for axis in range(3))
     plane_D = np.empty((hu_DHW.shape[0], weights_y.shape[0], weights_x.shape[0]), np.float32)
-    for z, slice_HW in enumerate(hu_DHW):
+    lowest, highest = hu_DHW[0].copy(), hu_DHW[0].copy()
+    for z, slice_HW in enumerate(hu_DHW):  # one slice in float at a time: memory stays near the scan's own
+        np.minimum(lowest, slice_HW, out=lowest)
+        np.maximum(highest, slice_HW, out=highest)
         rows = weights_y @ np.clip(slice_HW, *HU_RANGE).astype(np.float32)
         plane_D[z] = (weights_x @ rows.T).T
     working = (weights_z @ plane_D.reshape(len(plane_D), -1)).reshape(-1, *plane_D.shape[1:])
-    return WorkingVolume(working, geometry.shape, spacing)
-
-
-def _axis_weights(size: int, spacing_mm: float) -> "csr_array[np.float32]":
-    """Weights of a triangle filter as wide as the coarser grid's voxels, (working size, size); sparse."""
-    source = (np.arange(size) + 0.5) * spacing_mm
-    target = (np.arange(max(1, math.ceil(size * spacing_mm / WORKING_MM - 1e-6))) + 0.5) * WORKING_MM
-    width = max(spacing_mm, WORKING_MM)
-    triangle = np.maximum(0.0, 1.0 - np.abs(target[:, None] - source[None, :]) / width)
-    return csr_array((triangle / triangle.sum(axis=1, keepdims=True)).astype(np.float32))
-
-
-def dilate(mask_DHW: Mask, radius_mm: float) -> Mask:
-    """Dilation of a working mask with a ball."""
-    return _as_mask(SimpleITK.BinaryDilate(_as_image(mask_DHW), _ball(radius_mm)))
-
-
-def erode(mask_DHW: Mask, radius_mm: float) -> Mask:
-    """Erosion of a working mask with a ball; the outside of the array does not erode."""
-    return ~dilate(~mask_DHW, radius_mm)
-
-
-def opened(mask_DHW: Mask, radius_mm: float) -> Mask:
-    """Opening of a working mask with a ball."""
-    return dilate(erode(mask_DHW, radius_mm), radius_mm)
-
-
-def closed(mask_DHW: Mask, radius_mm: float) -> Mask:
-    """Closing of a working mask with a ball; the outside of the array counts as background."""
-    return _as_mask(
-        SimpleITK.BinaryMorphologicalClosing(_as_image(mask_DHW), _ball(radius_mm), SimpleITK.sitkBall, 1, True)
-    )
-
-
-def _ball(radius_mm: float) -> list[int]:
-    return [max(1, round(radius_mm / WORKING_MM))] * 3
-
-
-def _as_image(mask_DHW: Mask) -> SimpleITK.Image:
-    return SimpleITK.GetImageFromArray(mask_DHW.astype(np.uint8))
-
-
-def _as_mask(image: SimpleITK.Image) -> Mask:
-    mask: Mask = SimpleITK.GetArrayViewFromImage(image).astype(np.bool_)
-    return mask
+    native_seen = seen_of(lowest, highest)
+    seen = weights_y @ native_seen.astype(np.float32) @ weights_x.T > 0.99
+    return WorkingVolume(working, np.asarray(seen, np.bool_), native_seen, grid)

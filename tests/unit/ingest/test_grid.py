@@ -9,15 +9,25 @@ from support.ct_files import geometry
 
 from dcam_dist.config import GridConfig
 from dcam_dist.errors import CaseRejected, Reason
-from dcam_dist.ingest.grid import Axis, Box, axis_weights, bounding_box, build_levels, resample_axes, with_margin
+from dcam_dist.ingest.grid import (
+    Axis,
+    Box,
+    axis_weights,
+    bounding_box,
+    build_levels,
+    grid_axes,
+    resample_axes,
+    with_margin,
+)
+from dcam_dist.ingest.lungs import LEFT, RIGHT
 
 SHAPE = (40, 50, 60)
 OBLIQUE = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix()
 
 
 def _lungs() -> np.ndarray:
-    mask = np.zeros(SHAPE, bool)
-    mask[8:33, 10:41, 7:28] = mask[8:33, 10:41, 33:52] = True
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[8:33, 10:41, 7:28], mask[8:33, 10:41, 33:52] = RIGHT, LEFT
     return mask
 
 
@@ -82,15 +92,40 @@ def test_a_planted_point_keeps_its_world_coordinates(shape, fit):
 
 def test_stretch_covers_exactly_the_native_crop():
     where = geometry(SHAPE, (3.0, 1.5, 1.5), OBLIQUE)
-    hu = np.where(_lungs(), -850, 40).astype(np.int16)
+    hu = np.where(_lungs() > 0, -850, 40).astype(np.int16)
     levels, native, grid = build_levels(hu, _lungs(), where, GridConfig(shape=(16, 32, 32), margin_mm=5.0))
     for corner in ((-0.5, -0.5, -0.5), (1.0, 1.0, 1.0)):
         index = [np.asarray(corner) if corner[0] < 0 else np.asarray(s.shape[::-1]) - 0.5 for s in (native, grid)]
         first, second = (s.matrix @ (*i, 1) for s, i in zip((native, grid), index, strict=True))
         assert np.allclose(first, second)
     assert levels.grid_hu_DHW.mean() == pytest.approx(levels.native_hu_DHW.mean(), abs=0.5)
-    volumes = [mask.sum() * s.voxel_ml for mask, s in ((levels.native_mask_DHW, native), (levels.grid_mask_DHW, grid))]
+    volumes = [
+        np.count_nonzero(mask) * s.voxel_ml
+        for mask, s in ((levels.native_mask_DHW, native), (levels.grid_mask_DHW, grid))
+    ]
     assert volumes[1] == pytest.approx(volumes[0], rel=0.1)  # a box's faces fall on whole voxels
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (32, 48, 64)], ids=["coarser", "finer"])
+def test_sides_keep_to_their_voxels(shape):
+    """Where voxels are lung is the area average of both; each then goes to the side with the larger share."""
+    random = np.random.default_rng(0)
+    sides = _lungs()
+    sides[8:33, 10:41, 28:33] = random.integers(0, 3, (25, 31, 5))
+    config = GridConfig(shape=shape, margin_mm=4.0)
+    where = geometry(SHAPE, (3.0, 1.5, 1.5))
+    levels, _, _ = build_levels(np.full(SHAPE, -900, np.int16), sides, where, config)
+    lungs = bounding_box(sides)
+    axes = grid_axes(lungs, with_margin(lungs, where, 4.0), where, config)
+    share = {side: resample_axes(sides == side, axes, outside=0.0) for side in (RIGHT, LEFT)}
+    either = resample_axes(sides > 0, axes, outside=0.0)
+    found = levels.grid_mask_DHW
+    assert levels.native_mask_DHW.dtype == found.dtype == np.uint8
+    assert np.array_equal(found > 0, either > 0.5)
+    clear = np.abs(share[RIGHT] - share[LEFT]) > 1e-5
+    assert (found[clear & (found > 0) & (share[RIGHT] > share[LEFT])] == RIGHT).all()
+    assert (found[clear & (found > 0) & (share[RIGHT] < share[LEFT])] == LEFT).all()
+    assert (found == RIGHT).any() and (found == LEFT).any()
 
 
 def test_margin_grows_the_box_up_to_the_edge():

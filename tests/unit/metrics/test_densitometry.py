@@ -69,8 +69,38 @@ def test_air_outside_the_lungs_does_not_count():
     hu = rng.integers(-1000, -600, (6, 5, 4)).astype(np.int16)
     mask = rng.random(hu.shape) < 0.5
     mask[[0, -1]] = True
+    sides = np.where(mask, rng.integers(1, 3, hu.shape), 0).astype(np.uint8)
     other = np.where(mask, hu, -1024).astype(np.int16)
-    assert densitometry(hu, mask, geometry_of(hu.shape)) == densitometry(other, mask, geometry_of(hu.shape))
+    assert densitometry(hu, sides, geometry_of(hu.shape)) == densitometry(other, sides, geometry_of(hu.shape))
+
+
+def test_each_side_is_measured_apart():
+    hu = np.full((3, 2, 5), -800, np.int16)
+    sides = np.zeros(hu.shape, np.uint8)
+    sides[..., :2], sides[..., 3:] = 1, 2
+    hu[:, 0, 3] = -960
+    found = densitometry(hu, sides, geometry_of(hu.shape, (5.0, 10.0, 20.0)))
+    volumes = [found[name] for name in ("volume_right_ml", "volume_left_ml", "volume_ml")]
+    assert volumes == pytest.approx([12.0, 12.0, 24.0])
+    assert (found["laa950_right"], found["laa950_left"], found["laa950"]) == (0.0, 25.0, 12.5)
+
+
+def test_a_missing_side_holds_nothing_and_unknown_sides_are_nan():
+    hu = np.full((3, 2, 2), -960, np.int16)
+    left = densitometry(hu, np.full(hu.shape, 2, np.uint8), geometry_of(hu.shape))
+    assert (left["volume_right_ml"], left["laa950_left"]) == (0.0, 100.0)
+    assert math.isnan(left["laa950_right"])
+    unknown = densitometry(hu, np.ones(hu.shape, bool), geometry_of(hu.shape))
+    assert all(math.isnan(unknown[name]) for name in DENSITOMETRY_FIELDS[-4:])
+    assert unknown["volume_ml"] == left["volume_ml"]
+
+
+def test_the_percentile_is_numpys():
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 7, 40, 41):
+        hu = rng.integers(-1000, -600, (size, 1, 1)).astype(np.int16)
+        found = densitometry(hu, np.ones(hu.shape, bool), geometry_of(hu.shape))
+        assert found["perc15"] == pytest.approx(np.percentile(hu, 15))
 
 
 def test_zone_without_lung_is_nan():
@@ -86,8 +116,10 @@ def test_many_voxels_keep_their_mean():
     assert densitometry(hu, np.ones(hu.shape, bool), geometry_of(hu.shape))["mean_hu"] == -901.0
 
 
-def test_refuses_empty_masks_and_other_shapes():
+def test_refuses_empty_masks_other_shapes_and_other_numbers():
     hu = np.zeros((3, 2, 2), np.int16)
+    with pytest.raises(ValueError, match="int16"):
+        densitometry(hu.astype(np.float32), np.ones(hu.shape, bool), geometry_of(hu.shape))
     with pytest.raises(ValueError, match="empty"):
         densitometry(hu, np.zeros(hu.shape, bool), geometry_of(hu.shape))
     with pytest.raises(ValueError, match="shapes differ"):
