@@ -1,0 +1,80 @@
+"""Each benchmark runs, on tiny data; its figures are not looked at."""
+
+import math
+
+import pytest
+
+from benchmarks import codec, ingest_throughput, peers, stall, streaming
+from benchmarks.harness import Options, Series
+
+
+@pytest.fixture
+def smoke(tmp_path):
+    return Options("cpu-smoke", repeats=1, cores=1, seed=0, scratch=tmp_path)
+
+
+def test_streaming_compares_with_every_peer_that_is_installed(smoke):
+    pytest.importorskip("monai")
+    pytest.importorskip("torchio")
+    found = streaming.streaming(smoke)
+    assert [target.series.name[0] for target in found.targets] == ["1", "1", "2", "3", "4", "2"]
+    assert found.details["disk_bytes"]["persistent_dataset"] > found.details["disk_bytes"]["store"]
+    assert all(sample > 0 for series in found.series for sample in series.samples)
+
+
+def test_streaming_says_which_peers_are_not_installed(smoke, monkeypatch):
+    monkeypatch.setattr(peers, "find", lambda *_: None)
+    found = streaming.streaming(smoke)
+    assert [target.series.name for target in found.targets] == [
+        "1: SimpleITK raw read / ours",
+        "3: direct zarr / Dask path",
+    ]
+    assert {peers.absent("MONAI"), peers.absent("TorchIO")} <= set(found.notes)
+
+
+def test_codecs_and_chunk_sizes_are_all_measured(smoke):
+    found = codec.codec(smoke)
+    assert len(found.tables) == 4
+    measured = next(iter(found.details.values()))
+    assert set(measured["bytes"]) == {codec.AS_STORED, *codec.CODECS}
+    assert all(size > 0 for size in measured["bytes"].values())
+
+
+def candidate(name, size, whole=1.0, patch=1.0, write=1.0):
+    samples = {"write": write, "whole": whole, "patch": patch}
+    return codec.Candidate(name, size, **{what: Series(what, "s", (value,)) for what, value in samples.items()})
+
+
+def test_the_smallest_codec_that_reads_and_writes_fast_enough_is_chosen():
+    stored = candidate(codec.AS_STORED, 100)
+    small = candidate("small", 80, whole=1.2, patch=1.2, write=1.9)
+    slow = [candidate("slow patches", 60, patch=1.3), candidate("slow to write", 50, write=2.1)]
+    assert codec.best_codec([stored, small, *slow]) == "small"
+    assert codec.best_codec([stored, *slow]) == codec.AS_STORED
+
+
+def test_even_chunks_cover_a_volume_with_little_padding():
+    for shape in ((133, 512, 512), (110, 288, 377), (128, 224, 288), (64, 96, 96), (20, 9, 5)):
+        chunks = codec.even_chunks(shape, 128)
+        for size, chunk in zip(shape, chunks, strict=True):
+            parts = math.ceil(size / chunk)
+            assert 0 <= parts * chunk - size < 8 * parts
+        assert chunks[2] % 8 == 0
+
+
+def test_ingest_is_timed_in_every_stage(smoke):
+    found = ingest_throughput.ingest_throughput(smoke)
+    for name in (ingest_throughput.OURS_GIVEN, ingest_throughput.OURS_ALL):
+        seconds = {one.name: one.samples[0] for one in found.series if one.name.startswith(f"{name}: ")}
+        assert {one.removeprefix(f"{name}: ") for one in seconds} >= set(ingest_throughput.STAGES.values())
+        assert min(seconds.values()) > 0
+    assert found.details["peak_rss_mb"][ingest_throughput.OURS_GIVEN] > 10
+    if peers.find("monai.transforms", "nibabel") is not None:
+        assert len(found.targets) == 2
+
+
+@pytest.mark.distributed
+def test_stall_is_read_from_a_training_of_two_ranks(smoke):
+    found = stall.stall(smoke)
+    assert found.config["ranks"] == 2
+    assert all(0 <= share < 1 for share in found.targets[0].series.samples)
