@@ -25,6 +25,7 @@ from benchmarks.harness import Measured, Options, Series, Timed, interleave, run
 from benchmarks.report import number, table
 from benchmarks.scans import CASE, LIDC, LUNG_DX_SHARP, WholeScan, whole_scan, write_cohort
 from dcam_dist.cohort.layout import CASES, NATIVE_LEVEL
+from dcam_dist.cohort.writer import even_chunks
 
 FAST_ENOUGH = 0.8
 WRITES_FAST_ENOUGH = 0.5
@@ -50,15 +51,6 @@ CODECS: Mapping[str, Any] = {
     **{f"zstd-{level}": ZstdCodec(level=level) for level in (0, 1, 3, 5)},
     "gzip-5": GzipCodec(level=5),
 }
-
-
-def even_chunks(shape: Shape, edge: int) -> Shape:
-    """Chunks near an edge length that divide each axis evenly, so that the last one is hardly padded.
-
-    Rows are a multiple of 8 voxels: blosc leaves a block unshuffled that is not.
-    """
-    z, y, x = (-(-size // max(1, round(size / edge))) for size in shape)
-    return z, y, -(-x // 8) * 8
 
 
 def cubes(shape: Shape, edge: int) -> Shape:

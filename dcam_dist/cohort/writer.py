@@ -18,8 +18,10 @@ from dcam_dist.cohort.durable import remove, side_folder, sync, sync_folders, wr
 from dcam_dist.cohort.manifest import Manifest, commit_content, describe, seal_of
 from dcam_dist.types import CaseRecord, Geometry
 
-CHUNK = 128  # smaller chunks read slowly, larger ones make a patch expensive
-CHUNK_CODECS = (BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+CHUNK_EDGE = 128
+"""Smaller chunks read slowly, larger ones make a patch expensive (``benchmarks/codec.py``)."""
+CHUNK_CODECS = (BloscCodec(cname="lz4hc", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
+"""The smallest of those that read nearly as fast as the fastest and do not slow ingest (``benchmarks/codec.py``)."""
 WRITE_EMPTY_CHUNKS: ArrayConfigLike = {"write_empty_chunks": True}  # else a lost chunk and an empty one look the same
 _LUNGS = (("right lung", [70, 130, 180, 128]), ("left lung", [205, 133, 63, 128]))
 
@@ -119,7 +121,7 @@ def _write_array(
 ) -> tuple[zarr.Array[Any], int]:
     if values_DHW.shape != tuple(space.shape):
         raise ValueError(f"a volume of shape {values_DHW.shape} does not fit its record's {space.shape}")
-    chunks = tuple(min(CHUNK, size) for size in values_DHW.shape)
+    chunks = even_chunks(space.shape)
     counts = tuple(-(-size // chunk) for size, chunk in zip(values_DHW.shape, chunks, strict=True))
     array = group.create_array(
         name,
@@ -131,6 +133,20 @@ def _write_array(
         config=WRITE_EMPTY_CHUNKS,
     )
     return array, math.prod(counts)
+
+
+def even_chunks(shape: tuple[int, int, int], edge: int = CHUNK_EDGE) -> tuple[int, int, int]:
+    """Chunks near an edge length that divide each axis evenly: cubes would be padded by up to half of a volume.
+
+    Args:
+        shape: Of the volume, (z, y, x).
+        edge: Length to be near to.
+
+    Returns:
+        Their shape. Rows are a multiple of 8 voxels: blosc leaves a block unshuffled that is not.
+    """
+    z, y, x = (-(-size // max(1, round(size / edge))) for size in shape)
+    return z, y, -(-x // 8) * 8
 
 
 def _label_description() -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Each benchmark runs, on tiny data; its figures are not looked at."""
 
-import math
-
 import pytest
 
 from benchmarks import codec, ingest_throughput, peers, stall, streaming
@@ -51,15 +49,6 @@ def test_the_smallest_codec_that_reads_and_writes_fast_enough_is_chosen():
     slow = [candidate("slow patches", 60, patch=1.3), candidate("slow to write", 50, write=2.1)]
     assert codec.best_codec([stored, small, *slow]) == "small"
     assert codec.best_codec([stored, *slow]) == codec.AS_STORED
-
-
-def test_even_chunks_cover_a_volume_with_little_padding():
-    for shape in ((133, 512, 512), (110, 288, 377), (128, 224, 288), (64, 96, 96), (20, 9, 5)):
-        chunks = codec.even_chunks(shape, 128)
-        for size, chunk in zip(shape, chunks, strict=True):
-            parts = math.ceil(size / chunk)
-            assert 0 <= parts * chunk - size < 8 * parts
-        assert chunks[2] % 8 == 0
 
 
 def test_ingest_is_timed_in_every_stage(smoke):

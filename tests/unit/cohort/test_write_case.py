@@ -1,6 +1,7 @@
 """Writing a case: on the disk before it is visible, the same bytes each time, and never half of it."""
 
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from dcam_dist.cohort import (
     validate,
     write_case,
 )
+from dcam_dist.cohort.writer import even_chunks
 from dcam_dist.config import GridConfig
 from dcam_dist.errors import DataError
 from dcam_dist.types import CaseRecord, Geometry
@@ -56,7 +58,7 @@ def test_the_same_case_gives_the_same_bytes(tmp_path):
 
 
 def test_the_manifest_names_every_file_and_the_chunks_of_every_shard(tmp_path):
-    native = Geometry((130, 20, 20), GEOMETRY.affine)
+    native = Geometry((220, 20, 20), GEOMETRY.affine)
     hu, mask = make_volume(1, np.random.default_rng(0), native.shape)
     written = replace(levels(), native_hu_DHW=hu, native_mask_DHW=mask)
     create_cohort(tmp_path / "c.zarr", DESCRIPTION)
@@ -185,10 +187,19 @@ def test_volumes_must_fit_their_record(tmp_path):
 
 def test_a_shard_that_lacks_a_chunk_is_not_committed(tmp_path, monkeypatch):
     monkeypatch.setattr("dcam_dist.cohort.writer.WRITE_EMPTY_CHUNKS", {"write_empty_chunks": False})
-    native = Geometry((140, 32, 32), GEOMETRY.affine)
+    native = Geometry((220, 32, 32), GEOMETRY.affine)
     hu = np.zeros(native.shape, np.int16)
     hu[:20] = -800
     written = replace(levels(), native_hu_DHW=hu, native_mask_DHW=hu < 0)
     with pytest.raises(RuntimeError, match="1 of 2 chunks"):
         write_case(cohort(tmp_path), replace(RECORD, native=native), written)
     assert not (tmp_path / "c.zarr" / "cases" / "a").exists()
+
+
+def test_even_chunks_cover_a_volume_with_little_padding():
+    for shape in ((133, 512, 512), (110, 288, 377), (128, 224, 288), (64, 96, 96), (20, 9, 5)):
+        chunks = even_chunks(shape, 128)
+        for size, chunk in zip(shape, chunks, strict=True):
+            parts = math.ceil(size / chunk)
+            assert 0 <= parts * chunk - size < 8 * parts
+        assert chunks[2] % 8 == 0
