@@ -62,7 +62,7 @@ def test_the_scans_are_dicom(steps, folder, table):
 
 def test_the_cohort_holds_every_case_with_its_grade_and_names_no_patient(steps, folder, table):
     cohort = open_cohort(folder / "cohort.zarr")
-    assert steps["ingest"].stdout.splitlines()[-1].startswith(f"{CASES} cases accepted, 0 set aside")
+    assert steps["ingest"].stdout.splitlines()[-2].startswith(f"accepted: {CASES}, set aside: 0, in ")
     assert cohort.quarantine == ()
     names = cohort.description.label_names
     assert {case.case_id: names[case.label] for case in cohort.cases} == {i: row["label"] for i, row in table.items()}

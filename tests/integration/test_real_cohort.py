@@ -173,7 +173,7 @@ def dice(a, b):
 def test_one_call_accepts_all_six(ingested, cohort):
     finished, path = ingested
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout == f"6 cases accepted, 0 set aside: {path}\n"
+    assert finished.stdout.splitlines()[0] == f"accepted: 6, set aside: 0, in {path}"
     assert {case.case_id for case in cohort.cases} == {*VOLUME_ML, "patchy"}
     assert {case.provenance["lung_mask"] for case in cohort.cases} == {"computed"}
     assert cohort.case("kernel-b").patient_key == cohort.case("kernel-l").patient_key
@@ -307,7 +307,7 @@ def test_an_mr_series_is_set_aside(tmp_path):
     assert (finished.returncode, finished.stderr) == (3, none_accepted(tmp_path / "c.zarr"))
     aside, count = finished.stdout.splitlines()
     assert aside.startswith("set aside ") and aside.endswith(": wrong_modality: not CT")
-    assert count == f"0 cases accepted, 1 set aside: {tmp_path / 'c.zarr'}"
+    assert count == f"accepted: 0, set aside: 1, in {tmp_path / 'c.zarr'}"
 
 
 @pytest.mark.realdata

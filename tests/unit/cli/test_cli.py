@@ -17,7 +17,7 @@ import dcam_dist as package
 from dcam_dist.__main__ import main
 from dcam_dist.runs import open_run_directory, read_run_config
 
-VERBS = ("phantom", "ingest", "train", "evaluate", "maps", "demo")
+VERBS = ("phantom", "ingest", "validate", "train", "evaluate", "maps", "demo")
 HEAVY = {"torch", "zarr", "SimpleITK", "sklearn", "dask", "matplotlib"}
 
 
@@ -199,7 +199,10 @@ def test_a_scan_of_another_modality(command, tmp_path):
     code, out, err = command("ingest", write_series(tmp_path / "mr", slices), "--out", tmp_path / "c.zarr")
     assert code == 3
     assert ": wrong_modality: " in out
-    assert_one_line(err, "c.zarr: no case was accepted")
+    found, done, problem = err.splitlines()
+    assert found == "ingest: scans found: 1"
+    assert done.startswith("ingest: 1 of 1 scans done, 1 set aside, in ")
+    assert_one_line(problem, "c.zarr: no case was accepted")
 
 
 def test_ingest_tells_what_it_set_aside_and_strict_makes_it_an_error(command, tmp_path):
@@ -208,13 +211,17 @@ def test_ingest_tells_what_it_set_aside_and_strict_makes_it_an_error(command, tm
     (tmp_path / "cases.csv").write_text("case_id,image,lung_mask\na,ct.nrrd,mask.nrrd\nb,gone.nrrd,\n")
     arguments = ["ingest", tmp_path, "--out", tmp_path / "c.zarr", "grid.shape=[16,16,16]"]
     code, out, err = command(*arguments)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert all(line.startswith("ingest: ") for line in err.splitlines())
     assert re.search(r"^set aside b: missing_file: ", out, flags=re.MULTILINE)
-    assert out.splitlines()[-1] == f"1 cases accepted, 1 set aside: {tmp_path / 'c.zarr'}"
+    assert out.splitlines()[-2:] == [
+        f"accepted: 1, set aside: 1, in {tmp_path / 'c.zarr'}",
+        f"look at them: {tmp_path / 'c.zarr' / 'quality.html'}",
+    ]
     code, out, err = command(*arguments, "--strict")
     assert code == 3
     assert "set aside b: missing_file: " in out
-    assert_one_line(err, "1 of 2 cases set aside", "--strict")
+    assert_one_line(err.splitlines()[-1], "1 of 2 cases set aside", "--strict")
 
 
 def test_an_empty_folder_and_a_source_that_is_not_there(command, tmp_path):

@@ -1,0 +1,140 @@
+"""What ``ingest`` shows while it works: a bar on a terminal, a line now and then in a batch log; on standard error."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+from dcam_dist.commands.pace import Pace, duration
+
+LINE_S = 30.0
+
+Clock = Callable[[], float]
+
+
+class View(Protocol):
+    """Shows how far an ingest is. Told by the ingest, ticked by a thread of its own."""
+
+    def looked(self, found: int, read: int) -> None:
+        """So many files were found in search of scans, and so many of them read."""
+
+    def cases(self, done: int, total: int, aside: int) -> None:
+        """So many cases are done, of so many, with so many set aside."""
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+    def close(self) -> None:
+        """Nothing will follow."""
+
+
+class Lines:
+    """One line at the start, one every 30 s, one at the end."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream, self._clock, self._pace = stream, clock, Pace()
+        self._started = self._last = clock()
+        self._files, self._counts = "no files found yet", (0, 0, 0)
+
+    def looked(self, found: int, read: int) -> None:
+        """See ``View``."""
+        self._files = f"{found} files found, {read} read"
+
+    def cases(self, done: int, total: int, aside: int) -> None:
+        """See ``View``."""
+        first, self._counts = not self._counts[1], (done, total, aside)
+        self._pace.add(self._clock(), done)
+        if first:
+            self._say(f"scans found: {total}")
+
+    def tick(self) -> None:
+        """See ``View``."""
+        if self._clock() - self._last >= LINE_S:
+            self._say(self._state() if self._counts[1] else f"looking for scans: {self._files}")
+
+    def close(self) -> None:
+        """See ``View``."""
+        done, total, aside = self._counts
+        if total:
+            took = duration(self._clock() - self._started)
+            self._say(f"{done} of {total} scans done, {aside} set aside, in {took}")
+
+    def _state(self) -> str:
+        done, total, aside = self._counts
+        ahead = self._pace.ahead(self._clock(), total) or "no rate yet"
+        return f"{done} of {total} scans done, {aside} set aside, {ahead}"
+
+    def _say(self, text: str) -> None:
+        self._last = self._clock()
+        print(f"ingest: {text}", file=self._stream, flush=True)
+
+
+class Bar:
+    """A bar with rate, time left and the count of cases set aside."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._clock, self._pace, self._counts = clock, Pace(), (0, 0, 0)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[state]}"),
+            console=Console(file=stream),
+            auto_refresh=False,
+            get_time=clock,
+        )
+        self._task = self._bar.add_task("looking for scans", total=None, state="")
+        self._bar.start()
+
+    def looked(self, found: int, read: int) -> None:
+        """See ``View``."""
+        self._bar.update(self._task, state=f"{found} files found, {read} read")
+
+    def cases(self, done: int, total: int, aside: int) -> None:
+        """See ``View``."""
+        self._counts = done, total, aside
+        self._pace.add(self._clock(), done)
+        self._bar.update(self._task, description="ingest", total=total, completed=done)
+        self.tick()
+
+    def tick(self) -> None:
+        """See ``View``."""
+        done, total, aside = self._counts
+        if total:
+            ahead = self._pace.ahead(self._clock(), total)
+            state = f"{done}/{total}, {aside} set aside{', ' * bool(ahead)}{ahead}"
+            self._bar.update(self._task, state=state)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """See ``View``."""
+        self.tick()
+        self._bar.stop()
+
+
+def view_for(stream: TextIO, clock: Clock = time.monotonic) -> View:
+    """A bar where the stream is a terminal, else lines."""
+    return Bar(stream, clock) if stream.isatty() else Lines(stream, clock)
+
+
+@contextmanager
+def shown_progress() -> Iterator[View]:
+    """A view on standard error that is kept up to date every second, though no case be done."""
+    view, over = view_for(sys.stderr), threading.Event()
+
+    def keep() -> None:
+        while not over.wait(1.0):
+            view.tick()
+
+    thread = threading.Thread(target=keep, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield view
+    finally:
+        over.set()
+        thread.join()
+        view.close()
