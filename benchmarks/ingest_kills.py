@@ -2,7 +2,8 @@
 
     python -m benchmarks.ingest_kills --n 20 --out DIR [--cases 16] [--seed 0]
 
-Half of the kills take the whole process group, half the main process alone, whose workers must follow it.
+Half of the kills take the whole process group, half the main process alone, whose workers must follow it. Half are
+timed from the first sign of the cohort, half from the first sign of a case that is being written.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from dcam_dist.phantom import write_phantom_cohort
 
 REPOSITORY = Path(__file__).parents[1]
 SETTINGS = ("grid.shape=[32,32,32]", "ingest.workers=2")
+SIGNS = ("zarr.json", ".incoming/*")
+"""Of the cohort, and of its first case on its way in."""
 ORPHANS_S = 10.0
 DEADLINE_S = 600.0
 
@@ -38,7 +41,8 @@ class Kill:
     """What one kill met and what came of it.
 
     Attributes:
-        after_s: Seconds from the first sign of the cohort to the kill.
+        sign: The file pattern whose first match the kill was timed from.
+        after_s: Seconds from then to the kill.
         group: Whether all processes were killed, or the main one alone.
         cases_whole: Cases in place at the kill.
         unfinished: Entries of the folder for unfinished things at the kill.
@@ -48,6 +52,7 @@ class Kill:
         strays: Files left beside the cohort and its private file.
     """
 
+    sign: str
     after_s: float
     group: bool
     cases_whole: int
@@ -68,34 +73,44 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ingest-kills-") as folder:
         table = write_phantom_cohort(Path(folder, "scans"), cases=arguments.cases, matrix=96, format="nifti")
-        whole, span_s = undisturbed(table, Path(folder, "whole"))
+        whole, spans_s = undisturbed(table, Path(folder, "whole"))
         rng = np.random.default_rng(arguments.seed)
         kills = []
         for index in range(arguments.n):
-            place = Path(folder, f"kill{index}")
-            kills.append(one_kill(table, whole, place, after_s=rng.uniform(0, span_s), group=index % 2 == 0))
+            place, sign = Path(folder, f"kill{index}"), SIGNS[index // 2 % len(SIGNS)]
+            after_s = rng.uniform(0, spans_s[sign])
+            kills.append(one_kill(table, whole, place, sign=sign, after_s=after_s, group=index % 2 == 0))
             print(kills[-1], flush=True)
             shutil.rmtree(place)
-    write(arguments.out, kills, arguments.cases, arguments.seed, span_s)
+    write(arguments.out, kills, arguments.cases, arguments.seed, spans_s[SIGNS[0]])
 
 
-def undisturbed(table: Path, place: Path) -> tuple[Path, float]:
+def undisturbed(table: Path, place: Path) -> tuple[Path, dict[str, float]]:
     """Ingest without a kill.
 
     Returns:
-        The cohort, and the seconds from its first sign to the end.
+        The cohort, and the seconds from each sign to the end.
     """
     place.mkdir()
     out = place / "c.zarr"
     process = start(table, out)
-    _until((out / "zarr.json").exists, process)
-    seen = time.monotonic()
+    seen = {}
+    for sign in SIGNS:
+        _until(out, sign, process)
+        seen[sign] = time.monotonic()
     _finish(process)
-    return out, time.monotonic() - seen
+    return out, {sign: time.monotonic() - moment for sign, moment in seen.items()}
 
 
 def one_kill(
-    table: Path, whole: Path, place: Path, *, after_s: float, group: bool, again: Sequence[str] = SETTINGS
+    table: Path,
+    whole: Path,
+    place: Path,
+    *,
+    sign: str,
+    after_s: float,
+    group: bool,
+    again: Sequence[str] = SETTINGS,
 ) -> Kill:
     """Kill one ingest, call it again, and compare.
 
@@ -103,7 +118,8 @@ def one_kill(
         table: The scans.
         whole: The undisturbed cohort; its key is used, for the pseudonyms to be the same.
         place: A new folder.
-        after_s: Seconds from the first sign of the cohort.
+        sign: One of ``SIGNS``.
+        after_s: Seconds from the first sight of it.
         group: Kill all processes, or the main one alone.
         again: Settings of the second call.
     """
@@ -111,7 +127,7 @@ def one_kill(
     out = place / "c.zarr"
     shutil.copy(whole.with_suffix(".private.json"), out.with_suffix(".private.json"))
     process = start(table, out)
-    _until((out / "zarr.json").exists, process)
+    _until(out, sign, process)
     with suppress(subprocess.TimeoutExpired):
         process.wait(after_s)
     orphans_s = kill(process, group=group)
@@ -120,6 +136,7 @@ def one_kill(
     began = time.monotonic()
     _finish(start(table, out, again))
     return Kill(
+        sign=sign,
         after_s=round(after_s, 3),
         group=group,
         cases_whole=whole_cases,
@@ -184,13 +201,14 @@ def write(out: Path, kills: Sequence[Kill], cases: int, seed: int, span_s: float
     (out / "ingest_kills.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
     recovery, gone = (sorted(getattr(one, name) for one in kills) for name in ("recovery_s", "orphans_s"))
     midst = sum(0 < one.cases_whole < cases for one in kills)
+    unfinished = sum(one.unfinished > 0 for one in kills)
     bound = f" (95 % upper bound of the failure rate: {3 / n:.2f})" if same == n else ""
     lines = [
         "# Kills of ingest",
         "",
         f"{same} of {n} killed ingests ended in the same tree hash as the undisturbed one{bound}.",
-        f"{midst} kills struck between the first case and the last; {sum(one.group for one in kills)} took all",
-        "processes, the others the main one alone.",
+        f"{midst} kills struck between the first case and the last, {unfinished} found something half written;",
+        f"{sum(one.group for one in kills)} took all processes, the others the main one alone.",
         "",
         "| | median | p95 |",
         "|---|---|---|",
@@ -207,12 +225,12 @@ def _p95(ordered: Sequence[float]) -> float:
     return float(np.percentile(ordered, 95))
 
 
-def _until(seen: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def _until(out: Path, sign: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while not seen():
+    while not any(out.glob(sign)):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"ingest ended too early: {process.communicate()[1].decode()[-500:]}")
-        time.sleep(0.005)
+        time.sleep(0.002)
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:

@@ -1,173 +1,116 @@
-"""Many cases over many processes: Dask on this machine, one task a case.
+"""Many cases over many processes: one Dask task a case.
 
 A case that cannot be used is a result, not an error, and a worker that dies takes only its own case with it.
 """
 
-import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from queue import Empty, SimpleQueue
 
-import dask
-import SimpleITK as sitk
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Future, KilledWorker
 
 from dcam_dist.config.schema import IngestConfig
-from dcam_dist.errors import CaseRejected, DcamError, EnvironmentFault, Reason
-from dcam_dist.types import CaseRecord, QuarantineEntry
+from dcam_dist.errors import DcamError, EnvironmentFault, Reason
+from dcam_dist.ingest.crews.crew import Crew, CrewOf
+from dcam_dist.ingest.crews.local import local_crew, local_workers
+from dcam_dist.ingest.one_case import Job, Outcome, Task, run_case, run_case_in_worker
+from dcam_dist.types import QuarantineEntry
 
-_LOG = logging.getLogger(__name__)
-
-PRIVATE_UMASK = 0o077
 SERIAL_CASES = 2
 """Up to so many cases, starting processes takes longer than it saves."""
 
-ATTEMPTS_ALONE = 2
-"""A case whose worker died is tried so often again, with no other case beside it."""
+ROUNDS_TOGETHER = 2
+"""Cases whose worker died are tried again together, elsewhere; those that lose it again are tried once more alone."""
 
-Job = TypeVar("Job")
-Outcome = CaseRecord | QuarantineEntry
-Task = Callable[[Job], CaseRecord]
-
-_DASK = {
-    "distributed.scheduler.allowed-failures": 0,  # who is to blame is found out by running the suspects alone
-    "distributed.scheduler.worker-saturation": 1.0,  # few cases wait in the queue of a worker that dies
-    "distributed.worker.memory.target": False,  # spilling writes pickles
-    "distributed.worker.memory.spill": False,
-    "distributed.scheduler.http.routes": [],  # dask opens its web servers in any case
-    "distributed.worker.http.routes": [],
-}
+TICK_S = 2.0
 
 
 def run_cases(
-    task: Task[Job], jobs: Sequence[Job], name: Callable[[Job], str], config: IngestConfig
+    task: Task[Job],
+    jobs: Sequence[Job],
+    name: Callable[[Job], str],
+    config: IngestConfig,
+    crew_of: CrewOf | None = None,
 ) -> Iterator[Outcome]:
     """Run a task for each case and yield what became of it, as each is done.
 
-    Processes are started where there are more than ``SERIAL_CASES`` cases and more than one worker.
+    Without a crew, processes are started here where there are more than ``SERIAL_CASES`` cases and more than one
+    worker.
 
     Args:
         task: Makes one case; a function that worker processes can import.
         jobs: Its arguments.
         name: The case id of a job.
-        config: Workers and their memory.
+        config: Workers of this machine and their memory.
+        crew_of: Gathers the workers, where they are not to be of this machine.
 
     Raises:
         DcamError: What a task raises apart from ``CaseRejected``: nothing that the next case could survive.
+        EnvironmentFault: When the workers or their scheduler are gone for good.
     """
-    workers = min(config.workers or len(os.sched_getaffinity(0)), len(jobs))
-    if workers <= 1 or len(jobs) <= SERIAL_CASES:
+    if crew_of is None and (local_workers(config) <= 1 or len(jobs) <= SERIAL_CASES):
         for job in jobs:
             yield run_case(task, job, name(job))
         return
-    yield from _run_on_cluster(task, jobs, name, workers, config.memory_limit_gb)
+    if jobs:
+        with (crew_of or partial(local_crew, config))(len(jobs)) as crew:
+            yield from _run_with(crew, task, jobs, name)
 
 
-def run_case(task: Task[Job], job: Job, case_id: str) -> Outcome:
-    """Run one case in this process.
-
-    Raises:
-        EnvironmentFault: When the file system fails, which is no fault of the case.
-    """
-    try:
-        with private_umask():
-            return task(job)
-    except CaseRejected as fault:
-        return QuarantineEntry(case_id, str(fault.reason), fault.detail, tuple(map(str, fault.also)))
-    except DcamError:
-        raise
-    except MemoryError:
-        return QuarantineEntry(case_id, str(Reason.TOO_LARGE), "not enough memory for this case")
-    except OSError as error:
-        raise EnvironmentFault(f"case {case_id}: {error.strerror or type(error).__name__} while writing") from None
-    except Exception as error:  # one odd file among thousands must not end the run; its kind is told
-        _LOG.debug("case %s", case_id, exc_info=True)
-        return QuarantineEntry(
-            case_id, str(Reason.UNREADABLE), f"unexpected {type(error).__name__}; a defect to report"
-        )
+def _run_with(crew: Crew, task: Task[Job], jobs: Sequence[Job], name: Callable[[Job], str]) -> Iterator[Outcome]:
+    for _ in range(ROUNDS_TOGETHER):
+        died: list[Job] = []
+        for job, outcome in _run_round(crew, task, jobs, name):
+            if outcome is None:
+                died.append(job)
+            else:
+                yield outcome
+        jobs = died
+    for job in jobs:
+        for _, outcome in _run_round(crew, task, [job], name):
+            yield outcome or _died(name(job), crew.memory_remedy)
 
 
-@contextmanager
-def private_umask() -> Iterator[None]:
-    """Files made within are readable by their owner alone."""
-    before = os.umask(PRIVATE_UMASK)
-    try:
-        yield
-    finally:
-        os.umask(before)
+def _run_round(
+    crew: Crew, task: Task[Job], jobs: Sequence[Job], name: Callable[[Job], str]
+) -> Iterator[tuple[Job, Outcome | None]]:
+    """Each job with its outcome, or ``None`` when its worker died."""
+    done: SimpleQueue[Future] = SimpleQueue()
+    waiting: dict[str, tuple[Job, Future]] = {}
+    for job in jobs:
+        future = crew.client.submit(run_case_in_worker, task, job, name(job), crew.ground, pure=False)
+        waiting[future.key] = job, future
+        future.add_done_callback(done.put)
+    while waiting:
+        future = _next(done, crew)
+        job, _ = waiting.pop(future.key)
+        yield job, _outcome(future)
 
 
-def _run_on_cluster(
-    task: Task[Job], jobs: Sequence[Job], name: Callable[[Job], str], workers: int, memory_gb: float
-) -> Iterator[Outcome]:
-    with _cluster(workers, memory_gb) as client:
-        futures = {client.submit(_run_in_worker, task, job, name(job), pure=False): job for job in jobs}
-        suspects: list[Job] = []
-        for future in as_completed(futures):
-            job = futures.pop(future)
-            try:
-                yield future.result()
-            except KilledWorker:  # this case or one that waited behind it
-                suspects.append(job)
-            future.release()
-        for job in suspects:
-            yield _run_alone(client, task, job, name(job))
-
-
-def _run_alone(client: Client, task: Task[Job], job: Job, case_id: str) -> Outcome:
-    for _ in range(ATTEMPTS_ALONE):
+def _next(done: SimpleQueue[Future], crew: Crew) -> Future:
+    while True:
         try:
-            outcome: Outcome = client.submit(_run_in_worker, task, job, case_id, pure=False).result()
-        except KilledWorker:
-            continue
-        return outcome
-    detail = "the worker process died each time on this case (out of memory? raise ingest.memory_limit_gb)"
-    return QuarantineEntry(case_id, str(Reason.WORKER_DIED), detail)
+            return done.get(timeout=TICK_S)
+        except Empty:
+            crew.tend()
 
 
-def _run_in_worker(task: Task[Job], job: Job, case_id: str) -> Outcome:
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings hold paths
-    return run_case(task, job, case_id)
-
-
-@contextmanager
-def _cluster(workers: int, memory_gb: float) -> Iterator[Client]:
-    """Single-thread processes on loopback, without dashboard, with scratch in a private folder."""
-    with (
-        _undisturbed(),
-        dask.config.set(_DASK),
-        tempfile.TemporaryDirectory(prefix="dcam-ingest-") as scratch,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else port 8787, dashboard or not
-            memory_limit=int(memory_gb * 1e9),
-            local_directory=scratch,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Undo what dask does to this process: it leaves its workers' malloc settings behind, and chats while closing.
-
-    Those settings return freed memory at once, which costs a training started from here a third of its speed.
-    """
-    before, logger = dict(os.environ), logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _outcome(future: Future) -> Outcome | None:
+    if future.cancelled():
+        raise EnvironmentFault("the connection to the Dask scheduler is lost; run again to go on")
     try:
-        yield
-    finally:
-        logger.setLevel(level)
-        os.environ.clear()
-        os.environ.update(before)
+        result: Outcome | DcamError = future.result()
+    except KilledWorker:
+        return None
+    except Exception as error:  # the task itself raises nothing: it did not come across
+        raise EnvironmentFault(
+            f"a worker could not run a case ({type(error).__name__}); all workers need this same environment"
+        ) from None
+    if isinstance(result, DcamError):
+        raise result
+    return result
+
+
+def _died(case_id: str, remedy: str) -> QuarantineEntry:
+    detail = f"the worker process died each time on this case (out of memory? {remedy})"
+    return QuarantineEntry(case_id, str(Reason.WORKER_DIED), detail)

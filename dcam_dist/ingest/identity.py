@@ -93,6 +93,8 @@ def load_identity(path: Path) -> PrivateIdentity:
 
 def save_identity(path: Path, identity: PrivateIdentity) -> None:
     """Write the private file for its owner alone; the file is either the old or the new one."""
+    for left in [other for other in path.parent.iterdir() if other.name.startswith(f".{path.name}.")]:
+        left.unlink()  # of a call that was killed while writing: names must not lie about
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     cases = {case: dict(origin) for case, origin in identity.cases.items()}
     tree = {"key": identity.key.hex(), "cases": cases, "call": identity.call}

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -52,13 +53,16 @@ def run_case_in_worker(task: Task[Job], job: Job, case_id: str, ground: Ground |
         The outcome, or the error that stops the run: were it raised, Dask would log it with the paths of the job.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings hold paths
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # warnings hold paths and headers, and a worker's log is kept
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     if ground is not None and (fault := fault_of_ground(ground)):
         return EnvironmentFault(fault)
-    try:
-        return run_case(task, job, case_id)
-    except DcamError as stop:
-        return stop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return run_case(task, job, case_id)
+        except DcamError as stop:
+            return stop
 
 
 @contextmanager

@@ -5,20 +5,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort
+from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, seal_cohort
 from dcam_dist.config import Config
 from dcam_dist.errors import DataError, Reason
+from dcam_dist.ingest.call import IngestCall
 from dcam_dist.ingest.case import CaseJob, ingest_case
-from dcam_dist.ingest.fanout import private_umask, run_cases
+from dcam_dist.ingest.crews.choice import choose_crew
+from dcam_dist.ingest.crews.crew import CrewOf
+from dcam_dist.ingest.fanout import run_cases
 from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path, save_identity
 from dcam_dist.ingest.keep import refuse_missing, refuse_to_drop, remove_others, source_path
+from dcam_dist.ingest.one_case import private_umask
+from dcam_dist.ingest.quality import write_quality_report
 from dcam_dist.ingest.scan_source import ScanSource
+from dcam_dist.ingest.search import Looked
 from dcam_dist.ingest.sources import find_scans
 from dcam_dist.ingest.split import assign_splits
 from dcam_dist.types import CaseRecord, QuarantineEntry
 
 Progress = Callable[[int, int, int], None]
-"""Called after each case with the cases done, the cases in all, and those set aside."""
+"""Called at the start and after each case with the cases done, the cases in all, and those set aside."""
 
 Named = tuple[tuple[str, ScanSource], ...]
 
@@ -55,7 +61,10 @@ def ingest(
     hash_ids: bool = False,
     strict: bool = False,
     assume_hu: bool = False,
+    scheduler: str | None = None,
+    slurm: Path | str | None = None,
     progress: Progress | None = None,
+    looked: Looked | None = None,
 ) -> IngestSummary:
     """Bring scans into a cohort, each with its lungs found and resampled to the training grid.
 
@@ -71,7 +80,10 @@ def ingest(
         hash_ids: Replace given case ids by keyed hashes.
         strict: Count every case set aside as a failure in the summary's ``exit_code``.
         assume_hu: Take DICOM without rescale tags for HU.
-        progress: Called after each case.
+        scheduler: Address of a running Dask scheduler whose workers do the work; it is left running.
+        slurm: Site file by which Slurm jobs are asked for that do the work (``config.slurm_site``).
+        progress: Called at the start and after each case.
+        looked: Called with the files found and the files read, while scans are searched for.
 
     Returns:
         Counts and the cases set aside.
@@ -80,27 +92,43 @@ def ingest(
         UsageError: A source that does not exist, an ``out`` that holds something else, or stored cases whose files
             are missing now or that the sources do not give.
         DataError: No scan found, a malformed table, an id that is no folder name, or one patient in both splits.
-        EnvironmentFault: The file system fails.
+        EnvironmentFault: The file system fails, or there are no workers to do the work.
     """
     config = config or Config()
     cohort = Path(out)
-    scans = find_scans([Path(source) for source in sources], config.labels.names)
+    crew_of = choose_crew(scheduler, slurm, cohort, [Path(source) for source in sources])
+    scans = find_scans([Path(source) for source in sources], config.labels.names, looked)
     secret = load_identity(private_path(cohort))
-    named = _name(scans, secret, hash_ids=hash_ids)
+    named = name_scans(scans, secret, hash_ids=hash_ids)
     refuse_to_drop(cohort, dict(named), secret)
-    jobs = _jobs(named, secret, config)
+    jobs = case_jobs(named, secret, config)
     with private_umask():
         create_cohort(cohort, CohortDescription(config.grid, config.labels.names))
-        save_identity(private_path(cohort), _with_origins(secret, named))
-        accepted, quarantined = _run(cohort, named, jobs, config, assume_hu=assume_hu, progress=progress)
+        call = IngestCall.of(sources, config, hash_ids=hash_ids, assume_hu=assume_hu)
+        save_identity(private_path(cohort), replace(_with_origins(secret, named), call=call.to_json()))
+        accepted, quarantined = run_jobs(
+            cohort, named, jobs, config, assume_hu=assume_hu, crew_of=crew_of, progress=progress
+        )
         refuse_missing(cohort, {entry.case_id for entry in quarantined if entry.reason == Reason.MISSING_FILE})
         remove_others(cohort, {record.case_id for record in accepted})
-        close_cohort(cohort, accepted, quarantined)
+        finish(cohort, accepted, quarantined)
     aside = tuple(sorted(quarantined, key=lambda entry: entry.case_id))
     return IngestSummary(cohort, len(accepted), aside, private_path(cohort), strict)
 
 
-def _name(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
+def finish(cohort: Path, accepted: Sequence[CaseRecord], quarantined: Sequence[QuarantineEntry]) -> None:
+    """Write the tables and the quality report, and seal the cohort over all that was written."""
+    close_cohort(cohort, accepted, quarantined)
+    write_quality_report(cohort)
+    seal_cohort(cohort)
+
+
+def name_scans(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
+    """Give each scan its case id; in the order of the ids.
+
+    Raises:
+        DataError: When two scans have one id.
+    """
     named: dict[str, ScanSource] = {}
     for scan in scans:
         case_id = secret.case_id(scan.given_id, scan.identity, hash_ids=hash_ids, where=scan.given_at)
@@ -109,7 +137,12 @@ def _name(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: boo
     return tuple(sorted(named.items()))
 
 
-def _jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob]:
+def case_jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob]:
+    """What the workers need to know of each scan without a fault, its split among it.
+
+    Raises:
+        DataError: When a table puts one patient in both splits.
+    """
     usable = [(case_id, scan) for case_id, scan in named if scan.fault is None]
     splits = assign_splits(
         [scan.patient for _, scan in usable],
@@ -124,9 +157,9 @@ def _jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob
             patient_key=secret.pseudonym(scan.patient),
             split=split,
             label=scan.label,
-            candidates=scan.candidates,
+            candidates=tuple(tuple(file.absolute() for file in files) for files in scan.candidates),
             kind=scan.kind,
-            lung_mask=scan.lung_mask,
+            lung_mask=scan.lung_mask and scan.lung_mask.absolute(),
             covariates=scan.covariates,
             flags=scan.flags,
         )
@@ -142,14 +175,27 @@ def _with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
     return replace(secret, cases={**secret.cases, **origins})
 
 
-def _run(
-    cohort: Path, named: Named, jobs: Sequence[CaseJob], config: Config, *, assume_hu: bool, progress: Progress | None
+def run_jobs(
+    cohort: Path,
+    named: Named,
+    jobs: Sequence[CaseJob],
+    config: Config,
+    *,
+    assume_hu: bool,
+    crew_of: CrewOf | None,
+    progress: Progress | None,
 ) -> tuple[list[CaseRecord], list[QuarantineEntry]]:
+    """Do the jobs, and count the scans with a fault as set aside."""
     accepted: list[CaseRecord] = []
-    faults = ((case_id, scan.fault) for case_id, scan in named if scan.fault is not None)
-    quarantined = [QuarantineEntry(case_id, str(reason), detail) for case_id, (reason, detail) in faults]
+    faults = ((case_id, scan.fault, scan.also) for case_id, scan in named if scan.fault is not None)
+    quarantined = [
+        QuarantineEntry(case_id, str(reason), detail, tuple(map(str, also)))
+        for case_id, (reason, detail), also in faults
+    ]
     task = partial(_task, cohort.absolute(), config, assume_hu)
-    for outcome in run_cases(task, jobs, lambda job: job.case_id, config.ingest):
+    if progress is not None:
+        progress(len(quarantined), len(named), len(quarantined))
+    for outcome in run_cases(task, jobs, lambda job: job.case_id, config.ingest, crew_of):
         if isinstance(outcome, CaseRecord):
             accepted.append(outcome)
         else:

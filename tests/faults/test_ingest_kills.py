@@ -29,13 +29,14 @@ ALONE = ("grid.shape=[32,32,32]", "ingest.workers=1")
 
 def test_an_ingest_killed_anywhere_goes_on_to_the_same_bytes(tmp_path):
     table = write_phantom_cohort(tmp_path / "scans", cases=CASES, matrix=96, format="nifti")
-    whole, span_s = ingest_kills.undisturbed(table, tmp_path / "whole")
-    moments = np.random.default_rng().uniform(0, span_s, KILLS).tolist()
+    whole, spans_s = ingest_kills.undisturbed(table, tmp_path / "whole")
+    signs = [ingest_kills.SIGNS[index % 2] for index in range(KILLS)]
+    moments = np.random.default_rng().uniform(0, [spans_s[sign] for sign in signs]).tolist()
     kills = [
         ingest_kills.one_kill(
-            table, whole, tmp_path / f"kill{index}", after_s=after_s, group=index % 2 == 0, again=ALONE
+            table, whole, tmp_path / f"kill{index}", sign=sign, after_s=after_s, group=index % 2 == 0, again=ALONE
         )
-        for index, after_s in enumerate(moments)
+        for index, (sign, after_s) in enumerate(zip(signs, moments, strict=True))
     ]
     assert [(one.same, one.strays) for one in kills] == [(True, ())] * KILLS, kills
     assert max(one.orphans_s for one in kills) < ingest_kills.ORPHANS_S

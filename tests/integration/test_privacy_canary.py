@@ -32,7 +32,7 @@ def workplace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sources(workplace):
-    """DICOM folders, one of them broken in two ways, and images whose headers hold free text; all named for patients."""
+    """DICOM folders, one of them broken, and images whose headers hold free text; all named for patients."""
     tree = workplace / "private" / f"{NAME} hospital"
     write_phantom_cohort(workplace / "phantom", cases=CASES, seed=40, matrix=96)
     tree.mkdir(parents=True)

@@ -294,7 +294,7 @@ def test_maps_lie_on_the_lungs_of_the_original_scan(maps, original, method, case
 
 
 def none_accepted(cohort):
-    return f"dcam-dist: {cohort}: no case was accepted; the reasons are above\n"
+    return f"dcam-dist: {cohort}: no case was accepted; the reasons are above"
 
 
 def test_an_mr_series_is_set_aside(tmp_path):
@@ -304,8 +304,8 @@ def test_an_mr_series_is_set_aside(tmp_path):
         dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = MRImageStorage
     write_series(tmp_path / "mr", slices)
     finished = dcam_dist("ingest", tmp_path / "mr", "--out", tmp_path / "c.zarr", GRID)
-    assert (finished.returncode, finished.stderr) == (3, none_accepted(tmp_path / "c.zarr"))
-    aside, count = finished.stdout.splitlines()
+    assert (finished.returncode, finished.stderr.splitlines()[-1]) == (3, none_accepted(tmp_path / "c.zarr"))
+    aside, count, _ = finished.stdout.splitlines()
     assert aside.startswith("set aside ") and aside.endswith(": wrong_modality: not CT")
     assert count == f"accepted: 0, set aside: 1, in {tmp_path / 'c.zarr'}"
 
@@ -315,7 +315,7 @@ def test_a_real_mr_series_is_set_aside(real_data, tmp_path):
     with tarfile.open(real_data / "odd" / "dicom2nifti.tar.xz") as packed:
         packed.extractall(tmp_path / "odd", filter="data")
     finished = dcam_dist("ingest", tmp_path / "odd/dicom2nifti/ge/anatomical", "--out", tmp_path / "c.zarr", GRID)
-    assert (finished.returncode, finished.stderr) == (3, none_accepted(tmp_path / "c.zarr"))
+    assert (finished.returncode, finished.stderr.splitlines()[-1]) == (3, none_accepted(tmp_path / "c.zarr"))
     assert ": wrong_modality: not CT (also: " in finished.stdout.splitlines()[0]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
-from pydicom.dataset import Dataset
 from pydicom.datadict import DicomDictionary, keyword_for_tag
+from pydicom.dataset import Dataset
 
 NAME = "ZANARKANDINE"
 """In no word of the package, of Python or of a library; in capitals, which code strings need."""
@@ -17,9 +17,13 @@ DATE = "19330517"
 UID = f"1.2.826.0.1.3680043.8.498.{NUMBER}"
 
 TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}
-KEPT = {
-    # what makes the file a chest CT slice; anything else is the patient's
-    *("SOPClassUID", "Modality", "ImageType", "PhotometricInterpretation", "SpecificCharacterSet", "BurnedInAnnotation"),
+KEPT = {  # what makes the file a chest CT slice; anything else is the patient's
+    "SOPClassUID",
+    "Modality",
+    "ImageType",
+    "PhotometricInterpretation",
+    "SpecificCharacterSet",
+    "BurnedInAnnotation",
 }
 SKIPPED_GROUPS = {0x0000, 0x0002, 0x0004, 0x0006, 0x0028, 0x7FE0, 0xFFFA, 0xFFFC, 0xFFFE}
 

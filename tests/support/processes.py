@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -46,6 +47,11 @@ def launcher(processes: int) -> list[str]:
 
 def python(arguments: list[str], *, timeout: float = 240, **variables: str) -> subprocess.CompletedProcess[str]:
     return run([sys.executable, *arguments], timeout=timeout, **variables)
+
+
+def start_python(arguments: list[str], output: IO[bytes] | None = None, **variables: str) -> subprocess.Popen[bytes]:
+    command, env = [sys.executable, *arguments], {**environment(), **variables}
+    return subprocess.Popen(command, cwd=REPOSITORY, env=env, stdout=output, stderr=output)
 
 
 def dcam_dist(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -41,7 +41,7 @@ def test_records(tmp_path):
     table = _cohort_files(tmp_path)
     summary = ingest([table], tmp_path / "c.zarr", config=CONFIG, progress=lambda *counts: calls.append(counts))
     assert (summary.accepted, summary.quarantined, summary.exit_code) == (3, (), 0)
-    assert calls == [(1, 3, 0), (2, 3, 0), (3, 3, 0)]
+    assert calls == [(0, 3, 0), (1, 3, 0), (2, 3, 0), (3, 3, 0)]
     cohort = open_cohort(tmp_path / "c.zarr")
     c1, c2, c3 = cohort.cases
     assert [case.case_id for case in cohort.cases] == ["c1", "c2", "c3"]
@@ -121,6 +121,14 @@ def test_an_interrupted_ingest_converges_to_the_same_tree(tmp_path, monkeypatch)
     ingest([table], out, config=CONFIG)
     assert _tree(out) == whole
     assert not (out / ".incoming").exists()
+
+
+def test_what_a_killed_call_left_of_the_private_file_goes(tmp_path):
+    table = _cohort_files(tmp_path)
+    (half := tmp_path / ".c.private.json.0123abcd").write_text('{"key": "')
+    (other := tmp_path / ".cc.private.json.0123abcd").write_text("another cohort's")
+    ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    assert not half.exists() and other.exists()
 
 
 def test_a_case_that_turns_bad_leaves_the_cohort(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 
 from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, EnvironmentFault, Reason
-from dcam_dist.ingest.fanout import run_case, run_cases
+from dcam_dist.ingest.fanout import run_cases
+from dcam_dist.ingest.one_case import run_case
 from dcam_dist.types import QuarantineEntry
 
 

@@ -1,0 +1,122 @@
+"""Workers in Slurm jobs, through dask-jobqueue; the scheduler runs in this process."""
+
+import logging
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client
+
+from dcam_dist.config.slurm_site import SlurmSite
+from dcam_dist.errors import EnvironmentFault
+from dcam_dist.ingest.crews import parent_death
+from dcam_dist.ingest.crews.crew import SCHEDULER_SETTINGS, WORKER_SETTINGS, Crew, undisturbed
+from dcam_dist.ingest.crews.folders import passing_folder, private_folder
+from dcam_dist.ingest.crews.ground import marked_ground
+from dcam_dist.ingest.crews.slurm_jobs import tend_jobs
+from dcam_dist.ingest.crews.tls import file_security
+
+MISSING = "--slurm needs dask-jobqueue: pip install 'dcam-dist[slurm]'"
+
+
+def require_slurm() -> None:
+    """Refuse early.
+
+    Raises:
+        EnvironmentFault: When dask-jobqueue or Slurm's commands are missing.
+    """
+    try:
+        import dask_jobqueue  # noqa: F401
+    except ImportError:
+        raise EnvironmentFault(MISSING) from None
+    if shutil.which("sbatch") is None:
+        raise EnvironmentFault("--slurm needs Slurm's sbatch, which is not on this machine; run it on a login node")
+
+
+@contextmanager
+def slurm_crew(site: SlurmSite, cohort: Path, sources: Sequence[Path], cases: int) -> Iterator[Crew]:
+    """Ask Slurm for jobs of one worker each, and cancel them in the end.
+
+    Args:
+        site: How jobs are asked for.
+        cohort: The store, absolute, on a shared file system.
+        sources: What the workers must be able to read, absolute.
+        cases: No more jobs than cases are asked for.
+
+    Raises:
+        EnvironmentFault: When Slurm refuses the job.
+    """
+    private_folder(site.logs)
+    jobs = min(site.jobs, cases)
+    with (
+        undisturbed(),
+        passing_folder(site.logs, "keys") as keys,
+        dask.config.set({**SCHEDULER_SETTINGS, **WORKER_SETTINGS, "temporary-directory": str(keys)}),
+        marked_ground(cohort, sources) as ground,
+        _cluster(site, keys) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        _refuse_bad_job(cluster.job_script())
+        cluster.scale(jobs=jobs)
+        yield Crew(client, tend_jobs(cluster, client, jobs, site.logs), "raise memory_gb in the site file", ground)
+
+
+def job_options(site: SlurmSite) -> dict[str, Any]:
+    """Arguments of ``SLURMCluster``."""
+    return {
+        "queue": site.partition,
+        "account": site.account,
+        "walltime": site.walltime,
+        "cores": 1,
+        "processes": 1,
+        "memory": f"{site.memory_gb}GB",
+        "interface": site.interface,
+        "python": str(site.python) if site.python else None,
+        "local_directory": site.scratch,
+        "log_directory": str(site.logs),
+        "job_name": "dcam-ingest",
+        "job_extra_directives": list(site.directives),
+        "job_script_prologue": ["umask 077", "export PYTHONWARNINGS=ignore", *_worker_environment(), *site.prologue],
+        "worker_extra_args": [
+            "--dashboard-address",
+            "127.0.0.1:0",
+            "--no-dashboard",
+            "--preload",
+            parent_death.__name__,
+        ],
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
+
+
+@contextmanager
+def _cluster(site: SlurmSite, keys: Path) -> Iterator[Any]:
+    from dask_jobqueue.slurm import SLURMCluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on its own deprecated settings
+        try:
+            cluster = SLURMCluster(security=file_security(keys), silence_logs=logging.CRITICAL, **job_options(site))
+        except (ValueError, OSError, RuntimeError) as error:
+            raise EnvironmentFault(f"no Dask scheduler on interface {site.interface}: {error}") from None
+    with cluster:
+        yield cluster
+
+
+def _worker_environment() -> list[str]:
+    """Dask reads settings from such variables in a process that it does not start itself."""
+    names = {key: key.upper().replace(".", "__").replace("-", "_") for key in WORKER_SETTINGS}
+    return [f"export DASK_{names[key]}='{value}'" for key, value in WORKER_SETTINGS.items()]
+
+
+def _refuse_bad_job(script: str) -> None:
+    """Ask Slurm whether it would take the job: dask-jobqueue would hide its answer."""
+    tried = subprocess.run(
+        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False, timeout=60
+    )
+    if tried.returncode:
+        raise EnvironmentFault(f"Slurm refuses the job of the site file: {' '.join(tried.stderr.split())}")

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Stop what up.sh started, its jobs first.   tests/slurm/down.sh DIR
+set -uo pipefail
+dir=${1:?usage: down.sh DIR}
+SLURM_CONF=$dir/slurm.conf scancel --state=PENDING,RUNNING --user=root 2>/dev/null
+for ((try = 0; try < 50; try++)); do
+  [ -z "$(SLURM_CONF=$dir/slurm.conf squeue --noheader 2>/dev/null)" ] && break
+  sleep 0.1
+done
+for name in n1 n2 slurmctld munged; do
+  [ -s "$dir/pid/$name.pid" ] && kill "$(cat "$dir/pid/$name.pid")" 2>/dev/null
+done
+exit 0
