@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import codec, ingest_throughput, peers, stall, streaming
+from benchmarks import codec, ingest_memory, ingest_throughput, peers, stall, streaming
 from benchmarks.harness import Options, Series
 
 
@@ -67,3 +67,10 @@ def test_stall_is_read_from_a_training_of_two_ranks(smoke):
     found = stall.stall(smoke)
     assert found.config["ranks"] == 2
     assert all(0 <= share < 1 for share in found.targets[0].series.samples)
+
+
+def test_the_memory_of_a_long_scan_is_measured_plain_and_compressed(smoke):
+    found = ingest_memory.ingest_memory(smoke)
+    assert found.config["shape"][0] == ingest_memory.SMOKE_SLICES
+    assert [target.series.name for target in found.targets] == ["worker, uncompressed", "worker, RLE"]
+    assert all(target.series.median > 50 for target in found.targets)
