@@ -15,7 +15,11 @@ from dcam_dist.cohort.manifest import (
     commit_content,
     seal_of,
 )
+from dcam_dist.cohort.plain import NOT_PLAIN, read_plain
+from dcam_dist.cohort.store import stored_id
 from dcam_dist.errors import DataError
+
+_RECORD = "zarr.json"
 
 
 class Fault(StrEnum):
@@ -46,13 +50,16 @@ class Finding:
     detail: str
 
 
-def check_case(folder: Path, seal: str | None = None, *, deep: bool = True) -> tuple[Finding, ...]:
-    """Compare a case with its manifest.
+def check_case(
+    folder: Path, seal: str | None = None, *, deep: bool = True, case_id: str | None = None
+) -> tuple[Finding, ...]:
+    """Compare a case with its manifest, and its record with the folder's name.
 
     Args:
         folder: The case's folder; paths of the findings begin with it.
         seal: The seal that the cohort was closed with, if it is known.
         deep: Read every byte; else only the sizes and indices of the shards.
+        case_id: Whose record the folder must hold; the one that it is named after, unless given.
     """
     base = f"{layout.CASES}/{folder.name}"
     if folder.is_symlink() or not folder.is_dir():
@@ -62,6 +69,7 @@ def check_case(folder: Path, seal: str | None = None, *, deep: bool = True) -> t
     if manifest is not None:
         findings += check_files(folder, manifest.files, deep=deep)
         findings += foreign(folder, manifest.files)
+        findings += _of_another(folder, case_id or folder.name, findings)
     return tuple(replace(found, case_id=folder.name, path=f"{base}/{found.path}") for found in findings)
 
 
@@ -76,10 +84,10 @@ def trusted_manifest(folder: Path, seal: str | None = None) -> tuple[Manifest | 
     digest = seal_of(content) if content else None
     findings = []
     if not content or (seal is not None and digest != seal):
-        findings.append(_unsealed(layout.MANIFEST, content, "not the one that the cohort was closed with"))
+        findings.append(_unsealed(folder, layout.MANIFEST, content, "not the one that the cohort was closed with"))
     wanted = {commit_content(known) for known in (digest, seal) if known}
     if not commit or (wanted and commit not in wanted):
-        findings.append(_unsealed(layout.COMMIT, commit, f"does not agree with {layout.MANIFEST}"))
+        findings.append(_unsealed(folder, layout.COMMIT, commit, f"does not agree with {layout.MANIFEST}"))
     if digest is None or digest not in (seal, _digest_in(commit)):
         return None, findings
     try:
@@ -124,6 +132,13 @@ def foreign(folder: Path, files: Collection[str], known_folders: Collection[str]
     return findings
 
 
+def _of_another(folder: Path, case_id: str, findings: list[Finding]) -> list[Finding]:
+    """A folder that holds another case than it should, for whole folders may change places."""
+    if any(found.path == _RECORD for found in findings) or stored_id(folder) == case_id:
+        return []
+    return [Finding(None, _RECORD, Fault.DAMAGED, "the record of another case")]
+
+
 def _walk(folder: Path, base: str, enter: Collection[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -134,8 +149,9 @@ def _walk(folder: Path, base: str, enter: Collection[str]) -> Iterator[tuple[str
             yield from _walk(folder / entry.name, f"{name}/", enter)
 
 
-def _unsealed(name: str, content: bytes | None, otherwise: str) -> Finding:
-    detail = "missing" if content is None else otherwise if content else "empty"
+def _unsealed(folder: Path, name: str, content: bytes | None, otherwise: str) -> Finding:
+    absent = NOT_PLAIN if os.path.lexists(folder / name) else "missing"
+    detail = absent if content is None else otherwise if content else "empty"
     return Finding(None, name, Fault.UNCOMMITTED, detail)
 
 
@@ -145,6 +161,6 @@ def _digest_in(commit: bytes | None) -> str | None:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return None if path.is_symlink() else path.read_bytes()
+        return read_plain(path)
     except OSError:
         return None

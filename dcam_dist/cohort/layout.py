@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dcam_dist.cohort.plain import read_plain
 from dcam_dist.errors import DataError
 from dcam_dist.types import CaseRecord, Geometry
 
@@ -79,7 +80,7 @@ def read_json(path: Path) -> Any:
         DataError: When the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_plain(path).decode("utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: missing; was ingest interrupted? Run it again") from None
     except (OSError, ValueError, RecursionError) as error:

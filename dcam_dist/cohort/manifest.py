@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dcam_dist.cohort import layout
+from dcam_dist.cohort.plain import NOT_PLAIN, open_plain, read_plain
 from dcam_dist.errors import DataError
 
 MANIFEST_VERSION = 1
@@ -151,7 +152,7 @@ def check_content(path: Path, entry: FileEntry) -> str | None:
     """What is wrong with a file, every byte of it read, else ``None``."""
     if (fault := check_size(path, entry)) is not None:
         return fault
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         same = hashlib.file_digest(stream, "sha256").hexdigest() == entry.sha256
     return None if same else "content changed (SHA-256)"
 
@@ -163,7 +164,7 @@ def check_size(path: Path, entry: FileEntry) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     if not stat.S_ISREG(status.st_mode):
-        return "not a plain file"
+        return NOT_PLAIN
     if status.st_size == entry.bytes:
         return None
     return "empty" if not status.st_size else f"{status.st_size} bytes instead of {entry.bytes}"
@@ -173,14 +174,14 @@ def check_shard(path: Path, entry: FileEntry) -> str | None:
     """What is wrong with a shard by its size and its end, in one short read, else ``None``."""
     if (fault := check_size(path, entry)) is not None:
         return fault
-    with path.open("rb") as stream:
+    with open_plain(path) as stream:
         tail = shard_tail(stream.fileno(), entry.bytes, entry.chunks or 0)
     return None if hashlib.sha256(tail).hexdigest() == entry.tail_sha256 else "its index changed"
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path)
     except FileNotFoundError:
         raise DataError(f"{path.name} is missing") from None
     except OSError as error:

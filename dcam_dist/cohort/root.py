@@ -12,7 +12,7 @@ from dcam_dist.cohort import layout
 from dcam_dist.cohort.check import check_case
 from dcam_dist.cohort.durable import clear_incoming, remove, replace_file, sync, sync_folders
 from dcam_dist.cohort.manifest import Manifest, commit_content, describe, read_seal, seal_of
-from dcam_dist.cohort.store import CohortDescription, read_description
+from dcam_dist.cohort.store import CohortDescription, read_description, stored_id
 from dcam_dist.errors import DataError, UsageError
 from dcam_dist.types import CaseRecord, QuarantineEntry
 
@@ -59,7 +59,7 @@ def close_cohort(path: Path, cases: Iterable[CaseRecord], quarantine: Iterable[Q
     Cases are ordered by id, so that the order does not depend on which worker finished first.
 
     Raises:
-        DataError: When a case is not in the store.
+        DataError: As ``seal_cohort``.
     """
     clear_incoming(path)
     ordered = sorted(cases, key=lambda case: case.case_id)
@@ -75,16 +75,20 @@ def seal_cohort(path: Path) -> None:
     To be called again when the report was written. A sealed cohort whose files have not changed stays untouched.
 
     Raises:
-        DataError: When a listed case is not in the store.
+        DataError: When a listed case is not in the store, or its folder holds another, or one is listed twice.
     """
     names = [*layout.ROOT_FILES, *(name for name in layout.REPORT_FILES if (path / name).exists())]
     seals = {}
     for tree in layout.read_json(path / layout.CASE_TABLE):
         case_id = tree["case_id"]
+        if case_id in seals:
+            raise DataError(f"{path}: {layout.CASE_TABLE} lists case {case_id} twice; {layout.mend(path)}")
         try:
             seals[case_id] = read_seal(path / layout.CASES / case_id)
         except DataError as error:
             raise DataError(f"{path}: case {case_id}: {error}; {layout.mend(path)}") from None
+        if stored_id(path / layout.CASES / case_id) != case_id:
+            raise DataError(f"{path}: case {case_id}: its folder holds another case; {layout.mend(path)}")
     content = Manifest(describe(path, names), seals).to_bytes()
     files = ((layout.MANIFEST, content), (layout.COMMIT, commit_content(seal_of(content))))
     if any(not (path / name).is_file() or (path / name).read_bytes() != wanted for name, wanted in files):
@@ -112,6 +116,6 @@ def _put_back(path: Path) -> None:
     for side in sorted((path / layout.INCOMING).glob("*.*.*"), key=lambda side: side.name.endswith(".old")):
         case_id, _, kind = side.name.rsplit(".", 2)
         final = path / layout.CASES / case_id
-        if kind in ("new", "old") and not final.exists() and not check_case(side):
+        if kind in ("new", "old") and not final.exists() and not check_case(side, case_id=case_id):
             side.rename(final)
             sync(final.parent)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dcam_dist.cohort import layout
 from dcam_dist.cohort.manifest import FileEntry, check_content, load_manifest
+from dcam_dist.cohort.plain import open_plain
 from dcam_dist.cohort.store import Cohort
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 
@@ -160,7 +161,7 @@ def _copy(source: Path, target: Path, entry: FileEntry | None = None) -> None:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             while block := stream.read(BLOCK):
                 yield block
     except FileNotFoundError:

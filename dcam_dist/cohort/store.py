@@ -181,9 +181,21 @@ def read_description(root: Path) -> CohortDescription:
 
 
 def stored_record(root: Path, case_id: str) -> CaseRecord | None:
-    """The record that a stored case itself holds, or ``None`` where there is none that can be read."""
+    """The record that a stored case itself holds, or ``None`` where there is none of that case that can be read."""
     try:
-        tree = layout.read_json(root / layout.CASES / case_id / "zarr.json")
-        return layout.record_from_json(tree["attributes"][layout.ATTRIBUTE])
+        record = layout.record_from_json(_record_tree(root / layout.CASES / case_id))
     except (DataError, KeyError, TypeError, AttributeError):
         return None
+    return record if record.case_id == case_id else None
+
+
+def stored_id(folder: Path) -> str | None:
+    """The case that a folder holds by its own record, whatever its name, or ``None`` where that cannot be read."""
+    try:
+        return str(_record_tree(folder)["case_id"])
+    except (DataError, KeyError, TypeError):
+        return None
+
+
+def _record_tree(folder: Path) -> Any:
+    return layout.read_json(folder / "zarr.json")["attributes"][layout.ATTRIBUTE]

@@ -18,6 +18,14 @@ from dcam_dist.cohort.manifest import FileEntry, check_content, check_shard, loa
 from dcam_dist.errors import DataError, VolumeDamaged
 
 
+_IN_WORDS = {
+    layout.NATIVE_LEVEL: "volume at the scan's resolution",
+    layout.GRID_LEVEL: "volume on the training grid",
+    f"labels/{layout.LUNG_LABEL}/{layout.NATIVE_LEVEL}": "lung mask at the scan's resolution",
+    f"labels/{layout.LUNG_LABEL}/{layout.GRID_LEVEL}": "lung mask on the training grid",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class StoredVolume:
     """A volume that reads itself when it is indexed.
@@ -65,7 +73,8 @@ class StoredVolume:
             if _state(self.shard) != before:  # gone during the reading, it reads as zeros
                 raise self._damaged("changed while it was read")
         except (ValueError, RuntimeError, OSError, LookupError, TypeError) as error:
-            raise self._damaged(f"unreadable ({error})") from None
+            fault = "not readable as it was written (checksum)" if "checksum" in str(error) else "not readable"
+            raise self._damaged(fault) from None
         return values
 
     def _damaged(self, fault: str) -> VolumeDamaged:
@@ -86,7 +95,7 @@ def open_volume(cohort: Path, case_id: str, array: str, seal: str | None) -> Sto
     """
     folder = cohort / layout.CASES / case_id
     metadata, shard = f"{array}/zarr.json", f"{array}/{layout.SHARD}"
-    name, remedy = f"{cohort}: case {case_id}: {array}", layout.mend(cohort)
+    name, remedy = f"{cohort}: case {case_id}: {_IN_WORDS.get(array, array)}", layout.mend(cohort)
     try:
         files = load_manifest(folder, seal)[0].files
         fault = check_content(folder / metadata, files[metadata]) or check_shard(folder / shard, files[shard])

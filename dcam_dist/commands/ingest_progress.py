@@ -26,8 +26,8 @@ class View(Protocol):
     def tick(self) -> None:
         """Time has passed."""
 
-    def close(self) -> None:
-        """Nothing will follow."""
+    def close(self, *, finished: bool) -> None:
+        """Nothing will follow; unless finished, an error will say why."""
 
 
 class Lines:
@@ -54,10 +54,10 @@ class Lines:
         if self._clock() - self._last >= LINE_S:
             self._say(self._state() if self._counts[1] else f"looking for scans: {self._files}")
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See ``View``."""
         done, total, aside = self._counts
-        if total:
+        if total and finished:
             took = duration(self._clock() - self._started)
             self._say(f"{done} of {total} scans done, {aside} set aside, in {took}")
 
@@ -110,7 +110,7 @@ class Bar:
             self._bar.update(self._task, state=state)
         self._bar.refresh()
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """See ``View``."""
         self.tick()
         self._bar.stop()
@@ -124,7 +124,7 @@ def view_for(stream: TextIO, clock: Clock = time.monotonic) -> View:
 @contextmanager
 def shown_progress() -> Iterator[View]:
     """A view on standard error that is kept up to date every second, though no case be done."""
-    view, over = view_for(sys.stderr), threading.Event()
+    view, over, finished = view_for(sys.stderr), threading.Event(), False
 
     def keep() -> None:
         while not over.wait(1.0):
@@ -134,7 +134,8 @@ def shown_progress() -> Iterator[View]:
     thread.start()
     try:
         yield view
+        finished = True
     finally:
         over.set()
         thread.join()
-        view.close()
+        view.close(finished=finished)

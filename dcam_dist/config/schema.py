@@ -25,7 +25,7 @@ def _fit_for_network(shape: Shape3) -> Shape3:
 class Section(BaseModel):
     """A frozen group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class GridConfig(Section):
@@ -72,8 +72,8 @@ class IngestConfig(Section):
     """Share of patients in the test split where the table names none (paper: 500 of 2500)."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Dask worker processes; 0: one a core."""
-    memory_limit_gb: Rate = 4.0
-    """Memory limit of one Dask worker."""
+    memory_limit_gb: Annotated[float, Field(ge=0.5)] = 4.0
+    """Memory limit of one Dask worker; below the bound it could not even start."""
     max_voxels: Positive = 700_000_000
     """Larger volumes are refused from their header."""
     decode_timeout_s: Positive = 120

@@ -22,9 +22,11 @@ from dcam_dist.ingest.scan import Scan, hu_digest
 from dcam_dist.metrics.densitometry import densitometry
 from dcam_dist.types import CaseRecord, Split
 
-RECIPE = 2
-"""Raised whenever the same files would give other voxels, so that stored cases are made anew."""
+RECIPE = 3
+"""Raised whenever the same files would give other voxels or be set aside, so that stored cases are made anew."""
 THICK_MM = 5.0
+APART = 1.5
+"""Slices whose distance is more than so many thicknesses lie apart."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: 
         grid=grid,
         covariates={**scan.covariates, **dict(job.covariates)},
         densitometry={name: value for name, value in measured.items() if math.isfinite(value)},
-        flags=(*job.flags, *scan.flags, *_thickness(scan), *lung_flags),
+        flags=(*job.flags, *scan.flags, *thickness_flags(scan), *lung_flags),
         provenance={
             "format": scan.format,
             "lung_mask": _mask_source(job, config.ingest),
@@ -124,5 +126,15 @@ def _mask_source(job: CaseJob, config: IngestConfig) -> str:
     return "computed" if config.lungmask_weights is None else "lungmask"
 
 
-def _thickness(scan: Scan) -> tuple[str, ...]:
-    return ("thick_slices",) if scan.geometry.spacing_mm[0] > THICK_MM + 1e-3 else ()
+def thickness_flags(scan: Scan) -> tuple[str, ...]:
+    """Whether slices are thick, and whether they lie so far apart that every second one may be missing.
+
+    A DICOM stack has its slices along its first axis, whatever the orientation; of an image file that is not known, so
+    the longest edge of its voxels counts.
+    """
+    spacing_mm = scan.scan_geometry.spacing_mm
+    distance_mm = spacing_mm[0] if scan.format == "dicom" else max(spacing_mm)
+    thickness_mm = float(scan.covariates.get("slice_thickness_mm", 0.0))
+    thick = max(distance_mm, thickness_mm) > THICK_MM + 1e-3
+    apart = 0.0 < APART * thickness_mm < distance_mm - 1e-3
+    return tuple(name for name, found in (("thick_slices", thick), ("slices_apart", apart)) if found)

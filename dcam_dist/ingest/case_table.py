@@ -13,6 +13,9 @@ from dcam_dist.errors import DataError, UsageError
 COLUMNS = ("case_id", "image", "lung_mask", "split", "label", "patient_id")
 NEAR = 0.8
 """Columns this alike (by ``difflib``) to one that the table lacks are taken for a typing error."""
+MOST_COLUMNS = 1000
+MOST_BYTES = 256 << 20
+_LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,12 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
 
     Raises:
         UsageError: When there is no such file.
-        DataError: A table that is not UTF-8 CSV, has no ``image`` column, an unnamed, doubled or misspelt column, a row
-            of another length, an empty ``image`` cell, or one ``case_id`` twice. Names file and line.
+        DataError: A table that is not UTF-8 CSV or far too large, has no ``image`` column, an unnamed, doubled or
+            misspelt column, a row of another length, an empty ``image`` cell, or one ``case_id`` twice. Names file
+            and line.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -63,6 +67,14 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
     return rows
 
 
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path}: more than {MOST_BYTES >> 20} MB, which is no case table")
+    return content
+
+
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
@@ -77,6 +89,8 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _header(path: Path, line: int, header: list[str]) -> list[str]:
+    if len(header) > MOST_COLUMNS:
+        raise DataError(f"{path}, line {line}: {len(header)} columns, at most {MOST_COLUMNS} are read")
     names = [name.casefold() if name.casefold() in COLUMNS else name for name in header]
     _refuse_misspelt(path, line, names)
     if "image" not in names:
@@ -99,7 +113,7 @@ def _refuse_misspelt(path: Path, line: int, names: list[str]) -> None:
         near = [plain] if plain in folded else get_close_matches(plain, lacking, n=1, cutoff=NEAR)
         if near:
             hint = f"did you mean {folded[near[0]]}? (rename it if it is a covariate)"
-            raise DataError(f"{path}, line {line}: column {name!r}: {hint}")
+            raise DataError(f"{path}, line {line}: column {name[:_LONGEST_SHOWN]!r}: {hint}")
 
 
 def _folded(name: str) -> str:
@@ -121,4 +135,5 @@ def _refuse_doubled_ids(path: Path, rows: tuple[TableRow, ...]) -> None:
     first: dict[str, int] = {}
     for row in rows:
         if row.case_id and first.setdefault(row.case_id, row.line) != row.line:
-            raise DataError(f"{path}, line {row.line}: case_id {row.case_id!r} is also on line {first[row.case_id]}")
+            # without the id itself, which may be a name
+            raise DataError(f"{path}, line {row.line}: its case_id is also on line {first[row.case_id]}")

@@ -20,8 +20,16 @@ from dcam_dist.ingest.scan import Scan, make_scan
 from dcam_dist.types import Geometry
 
 _VENDORS = ("siemens", "ge medical", "philips", "toshiba", "canon", "hitachi", "fujifilm", "neusoft", "united imaging")
-_KERNEL = re.compile(r"[A-Z]{1,2}|[A-Z]{0,2}[a-z]{0,2}\d{1,3}[a-z]{0,2}")
+_KERNEL = re.compile(
+    r"(?:[BDHIJQTU]|B[flrv]|H[cfnrv]|Qr|Tr|Ur)\d\d[dfhimqsu]?"  # Siemens
+    r"|[A-FL]|[CEUXY][A-E]"  # Philips
+    r"|FC\d\d"  # Toshiba, Canon
+)
 _NAMED_KERNELS = {"BONE", "BONEPLUS", "BONE PLUS", "CHEST", "DETAIL", "EDGE", "LUNG", "SOFT", "STANDARD", "ULTRA"}
+"""GE."""
+_NO_CONTRAST = {"NO", "NONE"}
+_KVP, _THICKNESS_MM = (40.0, 200.0), (0.05, 30.0)
+"""What a CT can have; anything else is a mistake or another number, a birth date maybe."""
 
 
 def group_series(headers: Iterable[SliceHeader]) -> list[tuple[SliceHeader, ...]]:
@@ -64,16 +72,18 @@ def read_series(candidates: Sequence[Sequence[Path]], config: IngestConfig, *, a
 
 def header_covariates(header: SliceHeader) -> dict[str, str]:
     """The header fields that a cohort keeps; free text is reduced to known names, for it may hold anything."""
-    found = {"contrast": "yes" if header.contrast_agent.upper() not in ("", "NONE", "NO") else "no"}
+    found: dict[str, str] = {}
+    if header.contrast_agent:  # absent or empty says nothing
+        found["contrast"] = "no" if header.contrast_agent.upper() in _NO_CONTRAST else "yes"
     if header.kernel:
         name = header.kernel.split("\\")[0]
         found["kernel"] = name if name.upper() in _NAMED_KERNELS or _KERNEL.fullmatch(name) else "other"
     if header.manufacturer:
         vendor = header.manufacturer.casefold()
         found["manufacturer"] = next((known for known in _VENDORS if known in vendor), "other")
-    if header.thickness_mm > 0:
+    if _THICKNESS_MM[0] <= header.thickness_mm <= _THICKNESS_MM[1]:
         found["slice_thickness_mm"] = f"{header.thickness_mm:g}"
-    if header.kvp > 0:
+    if _KVP[0] <= header.kvp <= _KVP[1]:
         found["kvp"] = f"{header.kvp:g}"
     return found
 

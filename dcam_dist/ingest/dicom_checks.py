@@ -5,6 +5,7 @@ wrong with it and not only what was met first.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -27,6 +28,13 @@ _STANDARD_CLASSES = "1.2.840.10008.5.1.4.1.1."
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _GREY = ("", "MONOCHROME1", "MONOCHROME2")
 _SUPPORTED_BITS = (8, 16, 32)
+_UNSPECIFIED = "US"
+"""Rescale type “unspecified” (DICOM PS3.3, C.11.1.1.2). Absent means HU in CT (C.8.2.1)."""
+_NO_HU_LEFT = {
+    *("MIP", "MAX_IP", "MAXIP", "MINIP", "MIN_IP", "PROJECTION"),
+    *("MAXIMUM", "MINIMUM", "STD_DEVIATION", "ADDITION", "SUBTRACTION", "MULTIPLICATION", "DIVISION"),
+}
+"""Words of image types whose values are no HU, the second row by PS3.3, C.8.16.1.4. Means and averages are HU still."""
 
 
 def rejection(findings: list[Finding]) -> CaseRejected:
@@ -76,7 +84,7 @@ def _kind(headers: Headers) -> Iterator[Finding]:
     if _any(headers, lambda h: "LOCALIZER" in h.image_type):
         yield Reason.LOCALIZER, "a localizer (scout view)"
     if _any(headers, lambda h: _origin(h) != _origin(headers[0]) or not alike(h, headers[0])):
-        yield Reason.MIXED_SERIES, "slices of several reconstructions under one series"
+        yield Reason.MIXED_SERIES, "slices of several patients, scanners or reconstructions under one series"
 
 
 def _whole(headers: Headers) -> Iterator[Finding]:
@@ -107,8 +115,15 @@ def _values(headers: Headers, *, assume_hu: bool) -> Iterator[Finding]:
         yield Reason.NO_RESCALE, "no rescale slope or intercept; if the stored values are HU, say --assume-hu"
     if not all(math.isfinite(value or 0.0) for h in headers for value in (h.rescale_slope, h.rescale_intercept)):
         yield Reason.NOT_FINITE, "a rescale slope or intercept is NaN or infinite"
-    if not assume_hu and _any(headers, lambda h: h.rescale_type not in ("", "HU")):
+    units = {header.rescale_type.upper() for header in headers} - {"", "HU"}
+    if units - {_UNSPECIFIED}:
         yield Reason.NOT_HOUNSFIELD, "the header says that the rescaled values are no HU"
+    elif units and not assume_hu:
+        what = "the header leaves the unit of the rescaled values open"
+        yield Reason.NOT_HOUNSFIELD, f"{what}; if they are HU, say --assume-hu"
+    if _any(headers, _is_projection):
+        what = "a projection (MIP, MinIP) or another calculation that leaves no HU, by its image type"
+        yield Reason.NOT_HOUNSFIELD, f"{what}; give the original series"
 
 
 def _places(headers: Headers, *, allow_tilt: bool) -> Iterator[Finding]:
@@ -153,8 +168,21 @@ def _has_readable_pixels(header: SliceHeader) -> bool:
     return bits in _SUPPORTED_BITS and fits and not swapped_bytes and not (header.compressed and high_bit >= stored)
 
 
+def _is_projection(header: SliceHeader) -> bool:
+    """By any word of the image type: vendors write “CSA MIP” and the like."""
+    words = {word for value in header.image_type[2:] for word in re.split(r"[^A-Z_]+", value)}
+    return bool(words & _NO_HU_LEFT)
+
+
 def _origin(header: SliceHeader) -> tuple[object, ...]:
-    return header.frame_of_reference, header.kernel, header.sop_class, header.modality, header.pixel_spacing
+    """What all slices of one scan have in common.
+
+    Of the image type the values from the third to the fifth: these are defined (PS3.3, C.8.16.1: flavour, derived
+    contrast, multi-energy). The first two may differ where single slices were edited, and what vendors add may count.
+    """
+    made = (header.manufacturer, header.kvp, header.image_type[2:5], header.kernel, header.sop_class, header.modality)
+    whose = (header.patient_id, header.study_uid, header.frame_of_reference)
+    return *whose, *made, header.pixel_spacing
 
 
 def _any(headers: Headers, test: Callable[[SliceHeader], bool]) -> bool:

@@ -60,7 +60,7 @@ def _frame(header: SliceHeader, index: int, groups: Sequence[Any]) -> SliceHeade
         position=numbers_of(_macro(groups, "PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=numbers_of(_macro(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         pixel_spacing=numbers_of(measures, "PixelSpacing", 2),
-        rescale_type=text_of(values, "RescaleType").upper(),
+        rescale_type=text_of(values, "RescaleType") or header.rescale_type,
         image_type=tuple(frame_type.split("\\")) if frame_type else header.image_type,
         # some stored values are then entries of a palette and no intensities
         photometric=COLOUR_PRESENTATION if text_of(kind, "PixelPresentation") == "COLOR" else header.photometric,

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from pydicom.filereader import read_dataset
 from pydicom.values import converters
@@ -23,12 +23,18 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 INTEGER_PIXELS = 0x7FE00010
 INFLATED_LIMIT = 64 * 2**20
 """Deflated files that inflate to more bytes are refused: eight headers are read at a time."""
+HEADER_LIMIT = 16 * 2**20
+"""Bytes before the pixels. CT headers have some 10 kB, and enhanced ones 1 to 4 kB a frame more."""
+ELEMENT_LIMIT = 100_000
+"""Elements before the pixels, nested ones of undefined length among them. CT headers have some hundred."""
 
+_READS_AN_ELEMENT = 3
 _PIXELS = {INTEGER_PIXELS, 0x7FE00009, 0x7FE00008}  # the other two: floating-point pixels
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _DELIMITER_BYTES = struct.pack("<HHL", *_DELIMITER, 0)
 _MAX_FRAGMENTS = 100_000
+_LARGE_READ = 1 << 20
 _PREAMBLE, _MAGIC = 128, b"DICM"
 _EXPLICIT_VRS = {vr.value for vr in converters}
 
@@ -69,13 +75,13 @@ class ParsedFile:
     truncated: bool
 
 
-def has_magic(path: Path) -> bool:
-    """Whether a file bears DICOM's magic number."""
+def has_magic(path: Path) -> bool | None:
+    """Whether a file bears DICOM's magic number; ``None`` where it cannot be opened."""
     try:
         with path.open("rb") as stream:
             return stream.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
     except OSError:
-        return False
+        return None
 
 
 def parse_file(path: Path, tags: Sequence[int]) -> ParsedFile:
@@ -83,14 +89,17 @@ def parse_file(path: Path, tags: Sequence[int]) -> ParsedFile:
 
     Raises:
         Exception: Of almost any type, as pydicom does on malformed files; ``ValueError`` on one that inflates to more
-            than ``INFLATED_LIMIT`` bytes.
+            than ``INFLATED_LIMIT`` bytes, or whose header is beyond ``HEADER_LIMIT`` or ``ELEMENT_LIMIT``.
     """
-    with path.open("rb") as stream:
+    with path.open("rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        stream = cast(BinaryIO, _BoundedReads(opened, size))
         syntax = _read_syntax(stream)
         if syntax != DEFLATED:
-            return _parse_body(stream, os.fstat(stream.fileno()).st_size, syntax, tags)
-        body, whole = _inflate(stream)
-        parsed = _parse_body(io.BytesIO(body), len(body), syntax, tags)
+            return _parse_body(stream, size, syntax, tags)
+        body, whole = _inflate(opened)
+        inflated = cast(BinaryIO, _BoundedReads(io.BytesIO(body), len(body)))
+        parsed = _parse_body(inflated, len(body), syntax, tags)
     return ParsedFile(parsed.dataset, syntax, False, parsed.pixels, parsed.truncated or not whole)
 
 
@@ -103,6 +112,29 @@ def inflated_body(path: Path) -> bytes:
     with path.open("rb") as stream:
         _read_syntax(stream)
         return _inflate(stream)[0]
+
+
+class _BoundedReads:
+    """A header of which no more is read than the file holds, and no more than any header has.
+
+    Python allocates what a length asks for, and pydicom takes its time over each of millions of elements.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.whole = stream
+        self._size = size
+        self._reads, self._bytes = 0, 0
+        self.tell, self.seek = stream.tell, stream.seek
+
+    def read(self, length: int = -1) -> bytes:
+        if length > _LARGE_READ:
+            length = min(length, max(self._size - self.whole.tell(), 0))
+        found = self.whole.read(min(length, HEADER_LIMIT + 1) if length >= 0 else HEADER_LIMIT + 1)
+        self._reads += 1
+        self._bytes += len(found)
+        if self._reads > _READS_AN_ELEMENT * ELEMENT_LIMIT or self._bytes > HEADER_LIMIT:
+            raise ValueError("a header beyond the limits")
+        return found
 
 
 def _inflate(stream: BinaryIO) -> tuple[bytes, bool]:
@@ -131,7 +163,10 @@ def _parse_body(stream: BinaryIO, size: int, syntax: str, tags: Sequence[int]) -
     tag, vr, length, offset = last[0]
     if tag not in _PIXELS:
         return ParsedFile(dataset, syntax, not little, None, _ends_within(stream, offset, length, size))
-    return ParsedFile(dataset, syntax, not little, _pixels(stream, tag, vr or "", offset, length, size), False)
+    if offset > HEADER_LIMIT:
+        raise ValueError("a header beyond the limits")
+    whole = stream.whole  # type: ignore[attr-defined]
+    return ParsedFile(dataset, syntax, not little, _pixels(whole, tag, vr or "", offset, length, size), False)
 
 
 def _recorder(stream: BinaryIO, last: list[tuple[int, str | None, int, int]]) -> Callable[[int, str | None, int], bool]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
 
 from dcam_dist.ingest.dicom_file import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, PixelElement, has_magic, parse_file
 
@@ -32,6 +33,7 @@ _TEXT_TAGS = {
     "kernel": "ConvolutionKernel",
     "manufacturer": "Manufacturer",
     "contrast_agent": "ContrastBolusAgent",
+    "rescale_type": "RescaleType",
 }
 _COUNT_TAGS = {
     "rows": "Rows",
@@ -69,6 +71,7 @@ class SliceHeader:
     """Header fields of one DICOM file, or of one frame of it; empty, zero or ``None`` where absent or malformed.
 
     Attributes:
+        rescale_type: Unit of the rescaled values, as the file gives it.
         rescale_slope: As the file gives it: it may not be finite.
         rescale_intercept: Likewise.
         padding: Lowest and highest stored value that mark what lies outside the field of view.
@@ -79,7 +82,6 @@ class SliceHeader:
         truncated: The file ends within an element.
         grouped: Its frames are placed by functional groups (enhanced objects).
         frame: Which of the file's frames this is, from 0; ``None`` for the file as a whole.
-        rescale_type: Unit of the rescaled values, where the functional groups give it.
     """
 
     path: Path
@@ -96,6 +98,7 @@ class SliceHeader:
     kernel: str
     manufacturer: str
     contrast_agent: str
+    rescale_type: str
     rows: float
     columns: float
     samples: float
@@ -118,7 +121,6 @@ class SliceHeader:
     truncated: bool
     grouped: bool
     frame: int | None = None
-    rescale_type: str = ""
 
     @property
     def frame_bytes(self) -> float:
@@ -150,12 +152,14 @@ def looks_like_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its magic number, or may be by its name; a DICOMDIR is none."""
     if path.name.upper() == "DICOMDIR":
         return False
-    return has_magic(path) or path.suffix.lower() in {*DICOM_SUFFIXES, ""}
+    suffix = path.suffix.lower()
+    numbered = suffix[1:].isdigit()  # names that are UIDs or counts, such as 1.2.840.113619 or IM.0001
+    return numbered or suffix in {*DICOM_SUFFIXES, ""} or has_magic(path) is not False
 
 
 def claims_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM, by its magic number or suffix, so that it must not be passed over."""
-    return path.suffix.lower() in DICOM_SUFFIXES or has_magic(path)
+    """Whether a file must not be passed over: it is DICOM by magic number or suffix, or cannot be opened at all."""
+    return path.suffix.lower() in DICOM_SUFFIXES or has_magic(path) is not False
 
 
 def read_headers(paths: Iterable[Path]) -> list[tuple[Path, SliceHeader | None]]:
@@ -185,6 +189,8 @@ def text_of(dataset: Any, name: str) -> str:
     if value is None:
         return ""
     parts = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    if any(isinstance(part, Dataset) for part in parts):  # printed, a deep one never ends
+        return ""
     return "\\".join(str(part).strip() for part in parts)
 
 

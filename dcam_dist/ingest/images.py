@@ -1,5 +1,9 @@
 """NIfTI, NRRD and MetaImage files."""
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +14,22 @@ from numpy.typing import NDArray
 from dcam_dist.cohort.spatial import geometry_of
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.dicom_checks import MIN_MATRIX, MIN_SLICES
-from dcam_dist.ingest.nifti_checks import check_whole
+from dcam_dist.ingest.image_headers import VoxelLayout, check_whole, metaimage_layout, nifti_layout, nrrd_layout
 from dcam_dist.ingest.scan import Scan, clean_hu, make_scan
 from dcam_dist.types import Geometry
 
-_FORMATS = {
-    ".nii": ("nifti", "NiftiImageIO"),
-    ".nii.gz": ("nifti", "NiftiImageIO"),
-    ".nrrd": ("nrrd", "NrrdImageIO"),
-    ".nhdr": ("nrrd", "NrrdImageIO"),
-    ".mha": ("metaimage", "MetaImageIO"),
-    ".mhd": ("metaimage", "MetaImageIO"),
+MAX_AXIS = 1 << 15
+"""No scan is longer along any axis, in voxels."""
+
+_FORMATS: dict[str, tuple[str, str, Callable[[Path], VoxelLayout]]] = {
+    ".nii": ("nifti", "NiftiImageIO", nifti_layout),
+    ".nii.gz": ("nifti", "NiftiImageIO", nifti_layout),
+    ".nrrd": ("nrrd", "NrrdImageIO", partial(nrrd_layout, detached=False)),
+    ".nhdr": ("nrrd", "NrrdImageIO", partial(nrrd_layout, detached=True)),
+    ".mha": ("metaimage", "MetaImageIO", partial(metaimage_layout, detached=False)),
+    ".mhd": ("metaimage", "MetaImageIO", partial(metaimage_layout, detached=True)),
 }
-_DETACHED = {".nhdr": (b"data file:", b"datafile:"), ".mhd": (b"elementdatafile",)}
-_HEADER_BYTES = 65536
+_DETACHED = {".nhdr", ".mhd"}
 
 
 def image_suffix(path: Path) -> str | None:
@@ -36,24 +42,12 @@ def image_files(path: Path) -> tuple[Path, ...]:
     """The file itself and, for a detached header, the file that holds the voxels.
 
     Raises:
-        CaseRejected: When the header names no one file in its own folder.
+        CaseRejected: When a detached header is malformed or names no one file in its own folder.
     """
-    keys = _DETACHED.get(image_suffix(path) or "")
-    if keys is None:
+    suffix = image_suffix(path)
+    if suffix not in _DETACHED:
         return (path,)
-    try:
-        lines = path.read_bytes()[:_HEADER_BYTES].splitlines()
-    except OSError:
-        raise CaseRejected(Reason.MISSING_FILE, "the image header cannot be read") from None
-    named = [line.replace(b"=", b":").partition(b":")[2].strip() for line in lines if line.lower().startswith(keys)]
-    name = named[0].decode("utf-8", "surrogateescape") if named else ""
-    data = path.parent / name
-    listed = (name.startswith("LIST") or "%" in name) and not data.is_file()  # how headers name several files
-    if not name or "\0" in name or listed or data.resolve().parent != path.parent.resolve():
-        raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "a detached header must name one data file in its own folder")
-    if not data.is_file():
-        raise CaseRejected(Reason.MISSING_FILE, "the data file that the image header names does not exist")
-    return path, data
+    return path, _FORMATS[suffix][2](path).data
 
 
 def read_image(path: Path, *, max_voxels: int) -> Scan:
@@ -68,7 +62,9 @@ def read_image(path: Path, *, max_voxels: int) -> Scan:
 
 
 def read_volume(path: Path, *, max_voxels: int) -> tuple[NDArray[Any], Geometry]:
-    """Read one volume on the file's own axes; its header is judged before anything is allocated.
+    """Read one volume on the file's own axes.
+
+    Its header is judged and its voxels are counted before anything is allocated.
 
     Raises:
         CaseRejected: As ``read_image``, HU apart.
@@ -76,25 +72,28 @@ def read_volume(path: Path, *, max_voxels: int) -> tuple[NDArray[Any], Geometry]
     suffix = image_suffix(path)
     if suffix is None:
         raise CaseRejected(Reason.UNSUPPORTED_FORMAT, f"not one of {', '.join(_FORMATS)} or a DICOM folder")
-    image_files(path)
+    _, image_io, layout_of = _FORMATS[suffix]
+    layout = layout_of(path)
+    if not (_is_utf8(path) and _is_utf8(layout.data)):  # SimpleITK would end the process
+        raise CaseRejected(Reason.UNREADABLE, "the name of the file or of a folder above it is not UTF-8; rename it")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.SetImageIO(_FORMATS[suffix][1])
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # its message holds the path
-        raise CaseRejected(Reason.UNREADABLE, "the header cannot be read") from None
-    _check_header(reader, max_voxels)
-    if suffix in (".nii", ".nii.gz"):
-        check_whole(path)
-    size = list(reader.GetSize())
-    reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
-    if reader.GetPixelID() == sitk.sitkFloat64:
-        reader.SetOutputPixelType(sitk.sitkFloat32)  # half the memory, exact for any HU
-    try:
-        image = reader.Execute()
-    except RuntimeError:
-        raise CaseRejected(Reason.UNREADABLE, "the voxels cannot be read (truncated?)") from None
+    reader.SetImageIO(image_io)
+    with _quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:  # its message holds the path
+            raise CaseRejected(Reason.UNREADABLE, "the header cannot be read") from None
+        _check_header(reader, layout, max_voxels)
+        check_whole(layout)
+        size = list(reader.GetSize())
+        reader.SetExtractSize(size[:3] + [0] * (len(size) - 3))
+        if reader.GetPixelID() == sitk.sitkFloat64:
+            reader.SetOutputPixelType(sitk.sitkFloat32)  # half the memory, exact for any HU
+        try:
+            image = reader.Execute()
+        except RuntimeError:
+            raise CaseRejected(Reason.UNREADABLE, "the voxels cannot be read") from None
     _check_size(image)
     values = sitk.GetArrayFromImage(image)
     if values.dtype.kind not in "iuf":
@@ -102,14 +101,34 @@ def read_volume(path: Path, *, max_voxels: int) -> tuple[NDArray[Any], Geometry]
     return values, geometry_of(image)
 
 
-def _check_header(reader: Any, max_voxels: int) -> None:
+def _is_utf8(path: Path) -> bool:
+    try:
+        return bool(str(path).encode("utf-8"))
+    except UnicodeEncodeError:
+        return False
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence ITK: its warnings name the file."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
+def _check_header(reader: Any, layout: VoxelLayout, max_voxels: int) -> None:
     size = [int(length) for length in reader.GetSize()]
     if reader.GetNumberOfComponents() != 1:
         raise CaseRejected(Reason.COLOUR, f"{reader.GetNumberOfComponents()} values a voxel, a scan has one")
     if len(size) < 3 or any(length != 1 for length in size[3:]):
         raise CaseRejected(Reason.UNSUPPORTED_FORMAT, f"a size of {_times(size)}, one 3D volume is needed")
-    if float(np.prod(size[:3], dtype=np.float64)) > max_voxels:
+    if math.prod(size) > max_voxels or max(size) > MAX_AXIS:
         raise CaseRejected(Reason.TOO_LARGE, f"a size of {_times(size)}, ingest.max_voxels is {max_voxels:.3g}")
+    if math.prod(size) != math.prod(layout.size):
+        raise CaseRejected(Reason.UNREADABLE, "the header is ambiguous about the size")
 
 
 def _check_size(image: Any) -> None:

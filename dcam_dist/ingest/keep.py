@@ -1,15 +1,17 @@
 """What a cohort holds already must not vanish because a source was forgotten or a disk is unmounted."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from dcam_dist.cohort import open_cohort
+from dcam_dist.cohort import open_cohort, stored_record
 from dcam_dist.cohort.durable import remove_case
 from dcam_dist.cohort.layout import CASE_TABLE, CASES, COMMIT, MANIFEST
-from dcam_dist.errors import DataError, Reason, UsageError
+from dcam_dist.errors import CaseRejected, DataError, EnvironmentFault, Reason, UsageError
+from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.identity import PrivateIdentity
 from dcam_dist.ingest.scan_source import ScanSource
+from dcam_dist.types import CaseRecord, QuarantineEntry
 
 
 def refuse_to_drop(cohort: Path, scans: Mapping[str, ScanSource], secret: PrivateIdentity) -> None:
@@ -54,6 +56,46 @@ def refuse_missing(cohort: Path, missing: Collection[str]) -> None:
             f"{cohort}: {cases} stored but {files} files are missing now ({lost[0]}{', …' * (len(lost) > 1)}; "
             "is a disk unmounted?); bring them back, or choose another --out"
         )
+
+
+def refuse_unjudged(
+    cohort: Path,
+    quarantined: Collection[QuarantineEntry],
+    jobs: Collection[CaseJob],
+    fingerprint: Callable[[CaseJob], str],
+) -> None:
+    """Refuse to take out a stored case whose files are away or what they were: the scan is not at fault then.
+
+    Args:
+        cohort: The store.
+        quarantined: Cases set aside by this call.
+        jobs: What was to be done.
+        fingerprint: Of a job's files and settings, as stored cases have it.
+
+    Raises:
+        UsageError: When the files of a stored case are missing.
+        EnvironmentFault: When they are what they were; says why the first could not be looked at.
+    """
+    refuse_missing(cohort, {entry.case_id for entry in quarantined if entry.reason == Reason.MISSING_FILE})
+    job_of, stored = {job.case_id: job for job in jobs}, stored_ids(cohort)
+    unjudged = []
+    for entry in sorted(quarantined, key=lambda entry: entry.case_id):
+        record = stored_record(cohort, entry.case_id) if entry.case_id in stored & job_of.keys() else None
+        if record is not None and _unchanged(record, job_of[entry.case_id], fingerprint):
+            unjudged.append(entry)
+    if unjudged:
+        first, others = unjudged[0], f" and {len(unjudged) - 1} more" if len(unjudged) > 1 else ""
+        raise EnvironmentFault(
+            f"{cohort}: case {first.case_id}{others}: stored, and the scan is unchanged, but it failed now "
+            f"({first.reason}: {first.detail}); nothing was removed: mend that and run again"
+        )
+
+
+def _unchanged(record: CaseRecord, job: CaseJob, fingerprint: Callable[[CaseJob], str]) -> bool:
+    try:
+        return record.provenance.get("source_fingerprint") == fingerprint(job)
+    except CaseRejected:
+        return False
 
 
 def remove_others(cohort: Path, accepted: Collection[str]) -> None:

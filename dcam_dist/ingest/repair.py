@@ -8,12 +8,13 @@ from pathlib import Path
 from dcam_dist.cohort import CohortDescription, Fault, ValidationReport, create_cohort, layout, stored_record
 from dcam_dist.cohort.durable import remove
 from dcam_dist.cohort.root import restore_groups
-from dcam_dist.cohort.store import read_case_table, read_quarantine
+from dcam_dist.cohort.store import read_case_table, read_quarantine, stored_id
 from dcam_dist.config import Config
 from dcam_dist.errors import DataError, UsageError
 from dcam_dist.ingest.call import IngestCall
 from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path
+from dcam_dist.ingest.lock import only_writer
 from dcam_dist.ingest.one_case import private_umask
 from dcam_dist.ingest.run import Named, Progress, case_jobs, finish, name_scans, run_jobs
 from dcam_dist.ingest.sources import find_scans
@@ -74,10 +75,11 @@ def repair(
     secret, call = _how_it_was_made(cohort)
     if sources:
         call = IngestCall.of(sources, call.config, hash_ids=call.hash_ids, assume_hu=call.assume_hu)
-    with private_umask():
+    with private_umask(), only_writer(cohort):
         redone, aside = _ingest_again(report, tables, secret, call, progress)
         kept = {**tables.kept, **redone}
-        deleted = _delete_foreign(report, kept)
+        strays = _strays(cohort, set(report.damaged_cases) - redone.keys(), kept)
+        deleted = _delete_foreign(report, strays, kept)
         finish(cohort, list(kept.values()), [*(tables.aside or ()), *aside])
     before = tables.listed or {}
     changed = sorted(case_id for case_id, record in redone.items() if before.get(case_id, record) != record)
@@ -116,15 +118,24 @@ def _ingest_again(
     named = _scans(cohort, call, secret) if damaged or tables.aside is None else ()
     wanted = damaged if tables.aside is not None else {case_id for case_id, _ in named} - tables.kept.keys()
     jobs = [_as_listed(job, tables) for job in case_jobs(named, secret, call.config) if job.case_id in wanted]
-    _refuse_lost(cohort, damaged - {job.case_id for job in jobs}, "its scan is not where it was")
+    again = {job.case_id for job in jobs}
+    strays = _strays(cohort, damaged - again, tables.kept.keys() | again)
+    _refuse_lost(cohort, damaged - again - strays, "its scan is not where it was")
     _restore_root(report, call.config)
     chosen = tuple((case_id, scan) for case_id, scan in named if case_id in wanted)
     accepted, aside = run_jobs(
         cohort, chosen, jobs, call.config, assume_hu=call.assume_hu, crew_of=None, progress=progress
     )
     for entry in aside:
-        _refuse_lost(cohort, damaged & {entry.case_id}, f"its scan would be set aside now ({entry.reason})")
+        held = {folder for folder in strays if stored_id(cohort / layout.CASES / folder) == entry.case_id}
+        _refuse_lost(cohort, (damaged & {entry.case_id}) | held, f"its scan would be set aside now ({entry.reason})")
     return {record.case_id: record for record in accepted}, aside
+
+
+def _strays(cohort: Path, damaged: Collection[str], kept: Collection[str]) -> set[str]:
+    """Folders under a name that no scan has, of cases that the store has in their own place, or will have."""
+    held = {folder: stored_id(cohort / layout.CASES / folder) for folder in damaged}
+    return {folder for folder, case_id in held.items() if case_id != folder and case_id in kept}
 
 
 def _scans(cohort: Path, call: IngestCall, secret: PrivateIdentity) -> Named:
@@ -159,14 +170,14 @@ def _restore_root(report: ValidationReport, config: Config) -> None:
     create_cohort(report.cohort, description)  # puts back what an interrupted replacement left outside
 
 
-def _delete_foreign(report: ValidationReport, kept: Collection[str]) -> tuple[str, ...]:
+def _delete_foreign(report: ValidationReport, strays: Collection[str], kept: Collection[str]) -> tuple[str, ...]:
     own = {f"{layout.CASES}/{case_id}" for case_id in kept}
+    foreign = [found.path for found in report.findings if found.fault is Fault.FOREIGN and found.path not in own]
     deleted = []
-    for found in report.findings:
-        path = report.cohort / found.path
-        if found.fault is Fault.FOREIGN and found.path not in own and os.path.lexists(path):
-            remove(path)
-            deleted.append(found.path)
+    for name in (*foreign, *(f"{layout.CASES}/{folder}" for folder in sorted(strays))):
+        if os.path.lexists(report.cohort / name):
+            remove(report.cohort / name)
+            deleted.append(name)
     return tuple(deleted)
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, seal_cohort
 from dcam_dist.config import Config
-from dcam_dist.errors import DataError, Reason
+from dcam_dist.errors import DataError
 from dcam_dist.ingest.call import IngestCall
-from dcam_dist.ingest.case import CaseJob, ingest_case
+from dcam_dist.ingest.case import CaseJob, ingest_case, source_fingerprint
 from dcam_dist.ingest.crews.choice import choose_crew
 from dcam_dist.ingest.crews.crew import CrewOf
 from dcam_dist.ingest.fanout import run_cases
 from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path, save_identity
-from dcam_dist.ingest.keep import refuse_missing, refuse_to_drop, remove_others, source_path
+from dcam_dist.ingest.keep import refuse_to_drop, refuse_unjudged, remove_others, source_path
+from dcam_dist.ingest.lock import only_writer
 from dcam_dist.ingest.one_case import private_umask
 from dcam_dist.ingest.quality import write_quality_report
 from dcam_dist.ingest.scan_source import ScanSource
@@ -68,13 +69,12 @@ def ingest(
 ) -> IngestSummary:
     """Bring scans into a cohort, each with its lungs found and resampled to the training grid.
 
-    Calling it again with the same sources goes on where it was interrupted, and makes anew only what has changed.
-    Several processes are started; a script that calls this needs the ``if __name__ == "__main__":`` guard.
+    Called again with the same sources it goes on where it was interrupted, and makes anew only what has changed.
+    Processes are started; a script that calls this needs the ``if __name__ == "__main__":`` guard.
 
     Args:
-        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables with the columns
-            ``case_id, image, lung_mask, split, label, patient_id`` (all but ``image`` optional). Further columns are
-            kept as covariates, so they must not name a patient; nor must ``case_id``, which is kept as it is.
+        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables (``case_table``).
+            Columns that it does not know are kept as covariates, so they must not name a patient.
         out: The cohort (a Zarr store). A private file with the key of the pseudonyms is written beside it.
         config: Grid, labels, seed, and the section ``ingest``.
         hash_ids: Replace given case ids by keyed hashes.
@@ -94,26 +94,30 @@ def ingest(
         DataError: No scan found, a malformed table, an id that is no folder name, or one patient in both splits.
         EnvironmentFault: The file system fails, or there are no workers to do the work.
     """
-    config = config or Config()
-    cohort = Path(out)
-    crew_of = choose_crew(scheduler, slurm, cohort, [Path(source) for source in sources])
-    scans = find_scans([Path(source) for source in sources], config.labels.names, looked)
-    secret = load_identity(private_path(cohort))
-    named = name_scans(scans, secret, hash_ids=hash_ids)
-    refuse_to_drop(cohort, dict(named), secret)
-    jobs = case_jobs(named, secret, config)
-    with private_umask():
+    config, cohort, paths = config or Config(), Path(out), [Path(source) for source in sources]
+    crew_of = choose_crew(scheduler, slurm, cohort, paths)
+    scans = find_scans(paths, config.labels.names, looked)
+    with private_umask(), only_writer(cohort):
+        secret = load_identity(private_path(cohort))
+        named = name_scans(scans, secret, hash_ids=hash_ids)
+        jobs = case_jobs(named, secret, config)
+        refuse_to_drop(cohort, dict(named), secret)
         create_cohort(cohort, CohortDescription(config.grid, config.labels.names))
         call = IngestCall.of(sources, config, hash_ids=hash_ids, assume_hu=assume_hu)
         save_identity(private_path(cohort), replace(_with_origins(secret, named), call=call.to_json()))
         accepted, quarantined = run_jobs(
             cohort, named, jobs, config, assume_hu=assume_hu, crew_of=crew_of, progress=progress
         )
-        refuse_missing(cohort, {entry.case_id for entry in quarantined if entry.reason == Reason.MISSING_FILE})
+        fingerprint = partial(source_fingerprint, config=config, assume_hu=assume_hu)
+        refuse_unjudged(cohort, quarantined, jobs, fingerprint)
         remove_others(cohort, {record.case_id for record in accepted})
         finish(cohort, accepted, quarantined)
-    aside = tuple(sorted(quarantined, key=lambda entry: entry.case_id))
-    return IngestSummary(cohort, len(accepted), aside, private_path(cohort), strict)
+    return IngestSummary(cohort, len(accepted), in_order(quarantined), private_path(cohort), strict)
+
+
+def in_order(quarantined: Sequence[QuarantineEntry]) -> tuple[QuarantineEntry, ...]:
+    """Cases set aside, by id: which worker was first must not show."""
+    return tuple(sorted(quarantined, key=lambda entry: entry.case_id))
 
 
 def finish(cohort: Path, accepted: Sequence[CaseRecord], quarantined: Sequence[QuarantineEntry]) -> None:

@@ -77,11 +77,14 @@ def clean_hu(values: NDArray[Any]) -> NDArray[np.int16]:
 def check_hounsfield(hu_DHW: NDArray[np.int16]) -> None:
     """Refuse volumes whose values are not HU of a body in air: masks, raw detector values, normalized images.
 
+    Voxels of exactly ``AIR_HU`` or the lowest HU do not count as air, for padding has become these: it would hide a
+    wrong intercept. The air in lungs has other values.
+
     Raises:
         CaseRejected: ``not_hounsfield`` when there is next to no air or no soft tissue.
     """
     sample = hu_DHW[:: max(1, hu_DHW.shape[0] // 64), ::2, ::2]
-    air = float(np.mean(sample < _AIR_BELOW))
+    air = float(np.mean((sample < _AIR_BELOW) & (sample != AIR_HU) & (sample != HU_RANGE[0])))
     tissue = float(np.mean((sample > _TISSUE_BETWEEN[0]) & (sample < _TISSUE_BETWEEN[1])))
     if min(air, tissue) < _LEAST_SHARE:
         lowest, highest = int(hu_DHW.min()), int(hu_DHW.max())

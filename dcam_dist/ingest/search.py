@@ -1,7 +1,7 @@
 """How far the search for scans is: thousands of folders on a network file system take minutes."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcam_dist.ingest.dicom_headers import SliceHeader, read_headers
@@ -20,11 +20,13 @@ class Search:
         tell: Who is told.
         found: Files met in the sources.
         read: Files of which the header, or the content of an image, was read.
+        closed: Folders that could not be listed.
     """
 
     tell: Looked | None = None
     found: int = 0
     read: int = 0
+    closed: list[Path] = field(default_factory=list)
 
     def met(self, files: Iterable[Path]) -> Iterator[Path]:
         """Pass files through, counted as found."""

@@ -1,5 +1,6 @@
 """From what the user names to a list of scans: folders, image files and case tables in any mix."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from dcam_dist.errors import DataError, UsageError
 from dcam_dist.ingest.case_table import read_case_table
 from dcam_dist.ingest.dicom_headers import looks_like_dicom
 from dcam_dist.ingest.images import image_suffix
-from dcam_dist.ingest.scan_source import ScanSource, dicom_sources, image_source, walk_files
+from dcam_dist.ingest.scan_source import ScanSource, closed_source, dicom_sources, image_source, walk_files
 from dcam_dist.ingest.search import Looked, Search
 from dcam_dist.ingest.table_sources import row_source
 
@@ -46,6 +47,7 @@ def find_scans(
     dicom = [path for path in loose if not image_suffix(path)]
     images = [path for path in loose if image_suffix(path)]
     found = [*from_tables, *dicom_sources(dicom, search), *(image_source(path, search) for path in images)]
+    found += map(closed_source, search.closed)
     if not found:
         names = ", ".join(str(path) for path in sources) or "no source named"
         raise DataError(
@@ -59,14 +61,18 @@ def find_scans(
 
 def _table_or_itself(source: Path) -> Path:
     table = Path(source) / CASE_TABLE_NAME
-    return table if table.is_file() else Path(source)
+    return table if os.path.isfile(table) else Path(source)  # noqa: PTH113 - raises nothing on a closed folder
 
 
 def _files(path: Path, search: Search) -> list[Path]:
     """The image and DICOM files under a path, resolved, so that overlapping sources count once."""
-    if path.is_dir():
-        return [file.resolve() for file in search.met(walk_files(path)) if image_suffix(file) or looks_like_dicom(file)]
-    if not path.is_file():
+    if os.path.isdir(path):  # noqa: PTH112
+        return [
+            file.resolve()
+            for file in search.met(walk_files(path, search.closed))
+            if image_suffix(file) or looks_like_dicom(file)
+        ]
+    if not os.path.isfile(path):  # noqa: PTH113
         raise UsageError(f"{path}: no such file or folder")
     if not image_suffix(path) and not looks_like_dicom(path):
         raise DataError(f"{path}: neither DICOM, NIfTI, NRRD or MetaImage nor a case table (.csv)")

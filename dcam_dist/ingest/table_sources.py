@@ -8,15 +8,15 @@ from typing import get_args
 
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.case_table import TableRow
-from dcam_dist.ingest.dicom import group_series
 from dcam_dist.ingest.dicom_headers import claims_dicom, looks_like_dicom
 from dcam_dist.ingest.images import image_suffix
 from dcam_dist.ingest.labels import parse_label
 from dcam_dist.ingest.scan_source import (
     ScanSource,
+    Series,
     dicom_sources,
     image_source,
-    series_source,
+    series_sources,
     walk_files,
 )
 from dcam_dist.ingest.search import Search
@@ -73,24 +73,37 @@ def _row_image(path: Path, search: Search) -> ScanSource:
     found = list(dicom_sources(search.met([path]), search)) if looks_like_dicom(path) else []
     if not found:
         raise CaseRejected(Reason.UNSUPPORTED_FORMAT, "the image of this row is no NIfTI, NRRD, MetaImage or DICOM")
+    if not found[0].candidates and found[0].fault:  # the row's own fault, not that of its folder
+        raise CaseRejected(*found[0].fault)
     return found[0]
 
 
 def _folder_source(folder: Path, search: Search) -> ScanSource:
-    """One case of a folder: its CT series with the most slices, the smaller ones in reserve."""
-    read = search.headers(path for path in search.met(walk_files(folder)) if looks_like_dicom(path))
-    headers = [header for _, header in read if header is not None]
-    groups = sorted(group_series(headers), key=lambda series: (series[0].modality not in ("CT", ""), -len(series)))
-    if not groups:
-        raise CaseRejected(Reason.MISSING_FILE, "the folder of this row holds no DICOM file")
+    """One case of a folder: its CT series with the most slices, the smaller ones without a fault in reserve."""
+    closed: list[Path] = []
+    read = search.headers(path for path in search.met(walk_files(folder, closed)) if looks_like_dicom(path))
+    if closed:
+        raise CaseRejected(Reason.UNREADABLE, f"folders of this row that cannot be read (permission?): {len(closed)}")
     unreadable = any(header is None and claims_dicom(path) for path, header in read)
-    flags = [name for name, found in ((SEVERAL_SERIES, len(groups) > 1), (UNREADABLE_FILES, unreadable)) if found]
+    ranked = sorted(series_sources(header for _, header in read if header is not None), key=_rank)
+    if not ranked:
+        if unreadable:
+            raise CaseRejected(Reason.UNREADABLE, "the folder of this row holds no DICOM file that can be read")
+        raise CaseRejected(Reason.MISSING_FILE, "the folder of this row holds no DICOM file")
+    first = ranked[0][1]
+    flags = [name for name, found in ((SEVERAL_SERIES, len(ranked) > 1), (UNREADABLE_FILES, unreadable)) if found]
+    reserve = [source for _, source in ranked[1:] if source.fault is None]
     return replace(
-        series_source(groups[0]),
+        first,
         location=folder,
-        candidates=tuple(tuple(header.path for header in series) for series in groups),
-        flags=tuple(flags),
+        candidates=tuple(files for source in (first, *reserve) for files in source.candidates),
+        flags=(*first.flags, *flags),
     )
+
+
+def _rank(found: tuple[Series, ScanSource]) -> tuple[bool, bool, int]:
+    series, source = found
+    return series[0].modality not in ("CT", ""), source.fault is not None, -len(series)
 
 
 def _row_mask(path: Path) -> Path:

@@ -97,7 +97,31 @@ def test_without_script_everything_is_there(page, written):
     assert len(found["nodeIds"]) == 71 and len(controls["nodeIds"]) == 1
 
 
-def test_it_prints(page, written, tmp_path):
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_a_long_kernel_leaves_the_figures_in_sight(page, tmp_path, width):
+    rng = np.random.default_rng(2)
+    named = [table_case(f"c{k}", rng, covariates={"kernel": name}) for k, name in enumerate(("x" * 120, "STANDARD"))]
+    flagged = table_case("c2", rng, flags=("y" * 120,))
+    made = replace(table_cohort(tmp_path / "c", 0, 0), cases=(*named, flagged))
+    (tmp_path / "quality.html").write_text(page_of(rows_of(made), made.path), encoding="utf-8")
+    page.show_as(width)
+    page.open(tmp_path / "quality.html")
+    edges = "[...document.querySelectorAll('.tables td, .tables th')].map(c => c.getBoundingClientRect().right)"
+    assert max(page.ask(edges)) <= width
+    broken = (
+        "[...document.querySelectorAll('.kernel span')].find(s => s.textContent == 'STANDARD').getClientRects().length"
+    )
+    assert page.ask(broken) == 1
+
+
+def test_print_leaves_out_what_needs_no_look(page, written, cohort, tmp_path):
+    rows = rows_of(cohort)
+    wanted = {row.case_id for row in rows if row.verdict == "set_aside" or row.is_outlier or row.flags}
     page.open(written)
+    page.show_as(1280)
+    assert len(page.ask(VISIBLE)) == len(rows)
+    page.show_as(1280, media="print")
+    assert set(page.ask(VISIBLE)) == wanted
+    assert page.ask("document.querySelector('#printed').offsetHeight") > 0
     page.pdf(tmp_path / "quality.pdf")
     assert (tmp_path / "quality.pdf").read_bytes().startswith(b"%PDF")

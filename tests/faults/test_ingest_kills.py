@@ -70,7 +70,7 @@ def _hog(job):
     """Take far more memory than the worker may have, in steps that its watch can see."""
     if job == "hog":
         held = []
-        for _ in range(60):
+        for _ in range(100):
             held.append(np.ones(2**23 // 8))
             time.sleep(0.02)
         return QuarantineEntry(job, "survived", str(len(held)))
@@ -80,7 +80,7 @@ def _hog(job):
 def test_a_case_that_needs_too_much_memory_is_named_with_the_remedy():
     jobs = ["a", "hog", "b", "c"]
     outcomes = {
-        entry.case_id: entry for entry in run_cases(_hog, jobs, str, IngestConfig(workers=2, memory_limit_gb=0.4))
+        entry.case_id: entry for entry in run_cases(_hog, jobs, str, IngestConfig(workers=2, memory_limit_gb=0.5))
     }
     assert outcomes.keys() == set(jobs)
     assert outcomes["hog"].reason == Reason.WORKER_DIED

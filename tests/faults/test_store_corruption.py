@@ -37,7 +37,7 @@ def test_without_the_hash_of_the_metadata_voxels_are_read_as_another_type(tmp_pa
     make_store(tmp_path / "c.zarr", 1, 0)
     metadata = tmp_path / "c.zarr" / "cases" / "case0" / "1" / "zarr.json"
     metadata.write_text(metadata.read_text().replace('"int16"', '"uint16"'))
-    with pytest.raises(VolumeDamaged, match=r"case case0: 1: \d+ bytes instead of"):
+    with pytest.raises(VolumeDamaged, match=r"case case0: volume on the training grid: \d+ bytes instead of"):
         open_cohort(tmp_path / "c.zarr").read("case0")
     monkeypatch.setattr(volume, "check_content", lambda *_: None)
     assert open_cohort(tmp_path / "c.zarr").read("case0")[0].max() > 32767

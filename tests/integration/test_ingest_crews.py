@@ -235,27 +235,69 @@ def _another_folder(ground):
     return fault_of_ground(ground)
 
 
-def test_an_address_where_nobody_listens_is_one_line_and_exit_code_4(tmp_path):
-    _write(tmp_path)
+def _ingest_with(scheduler, folder):
+    _write(folder)
+    arguments = ["ingest", folder / "cases.csv", *SETTINGS, "--out", folder / "c.zarr", "--scheduler", scheduler]
+    return dcam_dist(*arguments, timeout=60)
+
+
+def test_a_malformed_address_is_one_line_and_exit_code_2(tmp_path):
+    result = _ingest_with("nonsense", tmp_path)
+    line = "dcam-dist: --scheduler 'nonsense': not an address of a scheduler; write tls://HOST:PORT or tcp://HOST:PORT"
+    assert (result.returncode, result.stderr.splitlines()) == (2, [line])
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_an_address_where_nobody_listens_is_one_line_and_exit_code_4(tmp_path, scheme):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        result = dcam_dist(
-            "ingest",
-            tmp_path / "cases.csv",
-            *SETTINGS,
-            "--out",
-            tmp_path / "c.zarr",
-            "--scheduler",
-            address,
-            timeout=60,
-        )
+        address = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}"
+        result = _ingest_with(address, tmp_path)
     assert result.returncode == 4
-    assert result.stderr.splitlines()[-1].startswith(f"dcam-dist: {address}: no Dask scheduler answers")
-    assert "Traceback" not in result.stderr
+    found, line = result.stderr.splitlines()
+    assert found == f"ingest: scans found: {CASES}"
+    assert line.startswith(f"dcam-dist: {address}: no Dask scheduler answers")
 
 
-def test_ctrl_c_is_one_line_and_leaves_no_process_and_no_scratch(tmp_path):
+def test_one_who_listens_and_is_silent_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("dcam_dist.ingest.crews.running.CONNECT_S", 1)
+    with socket.socket() as silent, pytest.raises(EnvironmentFault, match="no Dask scheduler answers"):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        running_crew(f"tcp://127.0.0.1:{silent.getsockname()[1]}", tmp_path, [], 3).__enter__()
+
+
+def test_the_address_of_a_worker_is_one_line(tmp_path, capfd):
+    with _cluster(tmp_path, workers=1) as address:
+        with Client(address, timeout=10, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=30)
+            (worker,) = client.nthreads()
+        with pytest.raises(EnvironmentFault, match="no Dask scheduler answers"):
+            running_crew(worker, tmp_path, [], 3).__enter__()
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_workers_here_that_cannot_start_name_the_setting(monkeypatch):
+    monkeypatch.setattr("dcam_dist.ingest.crews.crew.PATIENCE_S", 1.0)
+    starved = IngestConfig(workers=1).model_copy(update={"memory_limit_gb": 0.01})
+    with (
+        pytest.raises(EnvironmentFault, match=r"this machine: no worker for 1 s; raise ingest\.memory_limit_gb"),
+        local_crew(starved, 3) as crew,
+    ):
+        for _ in range(600):
+            crew.tend()
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all", "code", "line"),
+    [
+        (signal.SIGINT, True, 130, "interrupted"),  # as a terminal does
+        (signal.SIGTERM, False, 75, "stopped on request; run the same command again to go on"),
+        (signal.SIGUSR1, False, 75, "stopped on request; run the same command again to go on"),
+    ],
+)
+def test_a_stop_is_one_line_and_leaves_no_process_and_no_scratch(tmp_path, number, to_all, code, line):
     _write(tmp_path)
     (scratch := tmp_path / "tmp").mkdir()
     command = ["-m", "dcam_dist", "ingest", str(tmp_path / "cases.csv"), "grid.shape=[16,16,16]", "ingest.workers=2"]
@@ -265,11 +307,11 @@ def test_ctrl_c_is_one_line_and_leaves_no_process_and_no_scratch(tmp_path):
             assert ingest.poll() is None
             time.sleep(0.02)
         family = psutil.Process(ingest.pid).children(recursive=True)
-        for process in [*family, psutil.Process(ingest.pid)]:  # as a terminal does
-            process.send_signal(signal.SIGINT)
-        assert ingest.wait(60) == 130
+        for process in [*(family if to_all else ()), psutil.Process(ingest.pid)]:
+            process.send_signal(number)
+        assert ingest.wait(60) == code
     lines = (tmp_path / "said").read_text().splitlines()
-    assert lines[-1] == "dcam-dist: interrupted"
+    assert lines[-1] == f"dcam-dist: {line}"
     assert all(line.startswith("ingest: ") for line in lines[:-1])
     assert not psutil.wait_procs(family, timeout=20)[1]
     assert not list(scratch.glob("dcam-ingest*"))

@@ -129,6 +129,31 @@ def _frames_without_places(slices: list[Dataset]) -> None:
         dataset.PixelData = dataset.PixelData * 2
 
 
+def _padded_and_too_dense(slices: list[Dataset]) -> None:
+    """An intercept that is 1024 too high, and padding of −2000 outside the field of view."""
+    for dataset in slices:
+        stored = np.frombuffer(dataset.PixelData, "<u2").reshape(24, 28).astype("<i2")
+        stored[:, :5] = -2000
+        dataset.PixelData, dataset.PixelRepresentation, dataset.RescaleIntercept = stored.tobytes(), 1, "0"
+
+
+def _crowd(folder: Path) -> None:
+    """One file with more private elements than any scanner writes."""
+    write_series(folder, series())
+    victim = sorted(folder.iterdir())[3]
+    content, mark = victim.read_bytes(), b"\xe0\x7f\x10\x00OW"
+    victim.write_bytes(content.replace(mark, struct.pack("<HH2sH", 0x5555, 0x1001, b"LO", 0) * 700_000 + mark))
+
+
+def _heavy(folder: Path) -> None:
+    """One file with more bytes before its pixels than any header has."""
+    write_series(folder, series())
+    victim = sorted(folder.iterdir())[3]
+    content, mark = victim.read_bytes(), b"\xe0\x7f\x10\x00OW"
+    ballast = struct.pack("<HH2sHL", 0x5555, 0x1001, b"OB", 0, 17 << 20) + bytes(17 << 20)
+    victim.write_bytes(content.replace(mark, ballast + mark))
+
+
 def _garbage(slices: list[Dataset]) -> None:
     compress(slices)
     slices[5].PixelData = encapsulate([b"\xff" * 400])
@@ -155,6 +180,14 @@ FAULTS: dict[str, tuple[Reason, Make]] = {
     "screen save": (Reason.SECONDARY_CAPTURE, edited(lambda s: each(s, ImageType=["DERIVED", "X", "SCREEN SAVE"]))),
     "burned in": (Reason.BURNED_IN, edited(lambda s: each(s, BurnedInAnnotation="YES"))),
     "frames without places": (Reason.ENHANCED_MULTIFRAME, edited(_frames_without_places)),
+    "two patients": (Reason.MIXED_SERIES, edited(lambda s: each(s[7:], PatientID="P2"))),
+    "two studies": (Reason.MIXED_SERIES, edited(lambda s: each(s[7:], StudyInstanceUID="2.25.8"))),
+    "two tube voltages": (Reason.MIXED_SERIES, edited(lambda s: each(s[::2], KVP="80"))),
+    "two scanners": (Reason.MIXED_SERIES, edited(lambda s: each(s[7:], Manufacturer="Philips"))),
+    "two image types": (
+        Reason.MIXED_SERIES,
+        edited(lambda s: each(s[::2], ImageType=["DERIVED", "SECONDARY", "AXIAL", "VMI"])),
+    ),
     "two kernels": (Reason.MIXED_SERIES, edited(lambda s: each(s[::2], ConvolutionKernel="B70f"))),
     "two pixel sizes": (Reason.MIXED_SERIES, edited(lambda s: each(s[::2], PixelSpacing=["1.8", "1.8"]))),
     "two frames of reference": (Reason.MIXED_SERIES, edited(lambda s: each(s[7:], FrameOfReferenceUID="2.25.7"))),
@@ -172,6 +205,8 @@ FAULTS: dict[str, tuple[Reason, Make]] = {
     "no pixels": (Reason.TRUNCATED, edited(lambda s: drop(s[3:4], "PixelData"))),
     "fewer pixels than rows": (Reason.TRUNCATED, edited(lambda s: each(s[3:4], PixelData=b"\0" * 1000))),
     "garbage for compressed pixels": (Reason.UNREADABLE, edited(_garbage)),
+    "a header of very many elements": (Reason.UNREADABLE, _crowd),
+    "a header of very many bytes": (Reason.UNREADABLE, _heavy),
     "junk among the files": (Reason.UNREADABLE, _junk_file),
     "floating-point pixels": (Reason.UNSUPPORTED_FORMAT, edited(_floating_point)),
     "12 bits allocated": (
@@ -184,6 +219,15 @@ FAULTS: dict[str, tuple[Reason, Make]] = {
     "intercept infinite": (Reason.NOT_FINITE, edited(lambda s: each(s, RescaleIntercept="-inf"))),
     "overflow": (Reason.NOT_FINITE, edited(lambda s: each(s, RescaleSlope="1e306"))),
     "no air": (Reason.NOT_HOUNSFIELD, edited(lambda s: each(s, RescaleIntercept="0"))),
+    "other unit": (Reason.NOT_HOUNSFIELD, edited(lambda s: each(s, RescaleType="Z_EFF"))),
+    "no unit": (Reason.NOT_HOUNSFIELD, edited(lambda s: each(s, RescaleType="US"))),
+    "no air but padding": (Reason.NOT_HOUNSFIELD, edited(_padded_and_too_dense)),
+    "MIP": (Reason.NOT_HOUNSFIELD, edited(lambda s: each(s, ImageType=["DERIVED", "SECONDARY", "AXIAL", "CSA MIP"]))),
+    "MINIP": (Reason.NOT_HOUNSFIELD, edited(lambda s: each(s, ImageType=["DERIVED", "SECONDARY", "MINIP"]))),
+    "projection": (
+        Reason.NOT_HOUNSFIELD,
+        edited(lambda s: each(s, ImageType=["DERIVED", "SECONDARY", "PROJECTION IMAGE"])),
+    ),
     "nine slices": (Reason.TOO_FEW_SLICES, edited(lambda s: s.__delitem__(slice(9, None)))),
     "8×8": (Reason.TOO_SMALL, _small(8)),
     "1×1": (Reason.TOO_SMALL, _small(1)),

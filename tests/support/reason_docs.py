@@ -9,14 +9,18 @@ if __name__ == "__main__":
 from support.odd_table import ODD, OddSet
 
 from dcam_dist.errors import Reason
+from dcam_dist.ingest.case import APART, THICK_MM
 from dcam_dist.ingest.dicom_checks import MIN_MATRIX, MIN_SLICES
+from dcam_dist.ingest.dicom_file import ELEMENT_LIMIT, HEADER_LIMIT
 from dcam_dist.ingest.quality.advice import WHAT_TO_DO
 
 PAGE = Path(__file__).parents[2] / "docs" / "reason_codes.md"
 
 MEANING: dict[Reason, str] = {
     Reason.MISSING_FILE: "A file that the table or the series names is not there.",
-    Reason.UNREADABLE: "A file cannot be parsed, or its compressed pixels cannot be decoded within the limits.",
+    Reason.UNREADABLE: "A file or folder that cannot be opened, a file that cannot be parsed, a name not in UTF-8, "
+    f"a header beyond {HEADER_LIMIT >> 20} MiB or {ELEMENT_LIMIT:,} elements, or compressed pixels that cannot be "
+    "decoded within the limits. Files without a series of their own make one entry a folder.",
     Reason.TRUNCATED: "A file is shorter than its header says, or its compressed pixels have no end.",
     Reason.UNSUPPORTED_FORMAT: "No format that ingest reads, or pixels that are no integers of 8, 16 or 32 bits.",
     Reason.WRONG_MODALITY: "No CT image, by modality or class: MR, PET, segmentation, dose, plan.",
@@ -29,15 +33,17 @@ MEANING: dict[Reason, str] = {
     Reason.TOO_FEW_SLICES: f"Fewer than {MIN_SLICES} slices.",
     Reason.MISSING_SLICES: "Gaps of a multiple of the slice distance.",
     Reason.DUPLICATE_SLICES: "Slices at the place of another, or one instance twice.",
-    Reason.MIXED_SERIES: "Slices of several kernels, pixel sizes, orientations, matrices or frames of reference.",
+    Reason.MIXED_SERIES: "Slices of several patients, studies, scanners, tube voltages, image types, kernels, "
+    "pixel sizes, orientations, matrices or frames of reference; or a part of such a series.",
     Reason.UNEVEN_SPACING: "Slice distances that differ by no whole multiple, or drift.",
     Reason.TILTED: "The stack leans against its slices, as with a tilted gantry.",
     Reason.BAD_GEOMETRY: "Position, orientation or voxel size is missing or impossible, or slices lie sideways.",
     Reason.TOO_LARGE: "More voxels than `ingest.max_voxels`, by the header; nothing is allocated.",
     Reason.TOO_SMALL: f"A matrix below {MIN_MATRIX}×{MIN_MATRIX}.",
     Reason.NOT_FINITE: "NaN or infinite voxels or rescale values.",
-    Reason.NOT_HOUNSFIELD: "Values without air or soft tissue, or a header that says they are no HU.",
-    Reason.MASK_MISMATCH: "The given lung mask has another shape or place than the scan.",
+    Reason.NOT_HOUNSFIELD: "Values without air (padding is none) or soft tissue, or a header that says they are no HU: "
+    "another or no unit, a projection (MIP, MinIP).",
+    Reason.MASK_MISMATCH: "A given lung mask of another shape or place than the scan, without labels, or not of lungs.",
     Reason.MASK_EMPTY: "The given lung mask holds no voxel.",
     Reason.NO_LUNGS: "No plausible lungs were found.",
     Reason.LUNGS_CUT: "The first or last slice cuts the lungs.",
@@ -47,7 +53,7 @@ MEANING: dict[Reason, str] = {
     Reason.WORKER_DIED: "The process died with this case, again and again.",
 }
 
-_INTRODUCTION = """\
+_INTRODUCTION = f"""\
 # Reason codes
 
 A case that cannot be used is set aside with one reason code, one line of detail, and the codes of everything else that
@@ -58,6 +64,11 @@ only where the headers are right.
 A gantry that was tilted by up to 35° is no fault with `ingest.resample_tilt=true`: each slice is shifted within its
 plane onto a right-angled grid, air beyond it. The case then has the flag `tilt_resampled`, the angle as the covariate
 `gantry_tilt_deg`, and that grid as its scan space.
+
+Some findings are flags, which set nothing aside: `thick_slices` (thickness or distance above {THICK_MM:g} mm),
+`slices_apart` (a distance above {APART:g} times the thickness, as where every second slice is missing), and
+`series_incomplete` (slices of another orientation or matrix lie outside the scan under the same series; where they lie
+among its slices or are as many, both parts are `mixed_series`).
 
 Compressed pixels are decoded by a process of their own with `ingest.decode_memory_gb` and `ingest.decode_timeout_s`; a
 stream that crashes it, or needs more, makes its case `unreadable` and harms no other.

@@ -7,7 +7,7 @@ from pathlib import Path
 from dcam_dist.config.slurm_site import load_slurm_site
 from dcam_dist.errors import UsageError
 from dcam_dist.ingest.crews.crew import CrewOf
-from dcam_dist.ingest.crews.running import running_crew
+from dcam_dist.ingest.crews.running import check_address, running_crew
 from dcam_dist.ingest.crews.slurm import require_slurm, slurm_crew
 
 
@@ -23,7 +23,7 @@ def choose_crew(
         sources: Files and folders of the scans.
 
     Raises:
-        UsageError: When both are given, or the site file is malformed.
+        UsageError: When both are given, or the address or the site file is malformed.
         EnvironmentFault: When Slurm or dask-jobqueue is missing.
     """
     if scheduler and slurm:
@@ -33,4 +33,7 @@ def choose_crew(
         site = load_slurm_site(Path(slurm))
         require_slurm()
         return partial(slurm_crew, site, cohort.absolute(), seen)
-    return partial(running_crew, scheduler, cohort.absolute(), seen) if scheduler else None
+    if scheduler is None:
+        return None
+    check_address(scheduler)
+    return partial(running_crew, scheduler, cohort.absolute(), seen)

@@ -50,12 +50,13 @@ CrewOf = Callable[[int], AbstractContextManager[Crew]]
 """Gathers a crew for so many cases, and sends it home in the end."""
 
 
-def watch(client: Client, what: str, clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
+def watch(client: Client, what: str, remedy: str, clock: Callable[[], float] = time.monotonic) -> Callable[[], None]:
     """A ``Crew.tend`` that waits for workers to come back, but not for ever.
 
     Args:
         client: The connection to the scheduler.
         what: The crew, for the error.
+        remedy: What to do when no worker comes back, for the error.
         clock: Seconds.
     """
     alone_since: float | None = None
@@ -67,7 +68,7 @@ def watch(client: Client, what: str, clock: Callable[[], float] = time.monotonic
             return
         alone_since = clock() if alone_since is None else alone_since
         if clock() - alone_since > PATIENCE_S:
-            raise EnvironmentFault(f"{what}: no worker for {PATIENCE_S:.0f} s; start some, then run again to go on")
+            raise EnvironmentFault(f"{what}: no worker for {PATIENCE_S:.0f} s; {remedy}, then run again to go on")
 
     return tend
 

@@ -1,27 +1,29 @@
-"""Ctrl-C while processes are started: it reaches every process of the terminal, and none of them in a good moment."""
+"""Ctrl-C and stop requests while processes are started: they reach every process, and none of them in a good moment."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Let SIGINT wait until the end, and let every process that is started by what is started within ignore it.
+    """Let these signals wait until the end, and let every process that is started within ignore SIGINT.
 
     Raises:
-        KeyboardInterrupt: In the end, when there was one.
+        KeyboardInterrupt: In the end, when there was one and the process makes that of it.
     """
     held: list[int] = []
     here = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if here else None
+    handlers = {number: signal.signal(number, lambda came, _: held.append(came)) for number in HELD if here}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by threads, and by their processes
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if here:
-            signal.signal(signal.SIGINT, handler)
-    if held:
-        raise KeyboardInterrupt
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for came in held:
+        signal.raise_signal(came)

@@ -18,6 +18,8 @@ from dcam_dist.ingest.crews.folders import passing_folder
 from dcam_dist.ingest.crews.interrupts import interrupts_held
 from dcam_dist.ingest.crews.tls import temporary_security
 
+REMEDY = "raise ingest.memory_limit_gb, with fewer ingest.workers"
+
 
 def local_workers(config: IngestConfig) -> int:
     """Worker processes that the configuration asks for."""
@@ -39,7 +41,7 @@ def local_crew(config: IngestConfig, cases: int) -> Iterator[Crew]:
         _cluster(min(local_workers(config), cases), config.memory_limit_gb, scratch) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        yield Crew(client, watch(client, "this machine"), "raise ingest.memory_limit_gb, with fewer ingest.workers")
+        yield Crew(client, watch(client, "this machine", REMEDY), REMEDY)
 
 
 @contextmanager

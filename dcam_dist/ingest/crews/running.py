@@ -1,8 +1,10 @@
 """The workers of a Dask cluster that somebody else started, and that is left running."""
 
+import asyncio
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,10 +12,13 @@ from socket import gethostname
 from typing import Any
 
 import dask
-from distributed import Client
+from distributed import Client, Security
+from distributed.comm import connect
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.core import send_recv
 
 from dcam_dist import __version__
-from dcam_dist.errors import EnvironmentFault
+from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.ingest.crews.crew import Crew, undisturbed, watch, workers_of
 from dcam_dist.ingest.crews.ground import fault_of_ground, marked_ground
 
@@ -54,7 +59,24 @@ def running_crew(address: str, cohort: Path, sources: Sequence[Path], cases: int
         for host, answer in _ask_all(client, address, fault_of_ground, ground).items():
             if answer is not None:
                 raise EnvironmentFault(answer if isinstance(answer, str) else f"{address}: worker {host} fails")
-        yield Crew(client, watch(client, address), "give the workers of that cluster more", ground)
+        yield Crew(client, watch(client, address, "start some"), "give the workers of that cluster more", ground)
+
+
+def check_address(address: str) -> None:
+    """Refuse what is no address of a scheduler.
+
+    Raises:
+        UsageError: When it has another scheme, no host or no port.
+    """
+    try:
+        scheme, location = parse_address(address, strict=True)
+        host, port = parse_host_port(location)
+    except ValueError:
+        scheme, host, port = "", "", 0
+    if scheme not in ("tcp", "tls") or not host or not 0 < port < 2**16:
+        raise UsageError(
+            f"--scheduler {address!r}: not an address of a scheduler; write tls://HOST:PORT or tcp://HOST:PORT"
+        )
 
 
 def versions_here() -> dict[str, str]:
@@ -79,18 +101,32 @@ def difference(address: str, here: Mapping[str, str], there: Mapping[str, str], 
 
 @contextmanager
 def _connect(address: str) -> Iterator[Client]:
-    if not address.startswith("tls://"):
-        _LOG.warning("%s: without TLS the paths of the scans cross the network unencrypted", address)
     with dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT_S}s"}):
         try:
+            with ThreadPoolExecutor(1) as apart:  # the caller's thread may have an event loop
+                apart.submit(asyncio.run, _call(address)).result()
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
-        except Exception as error:  # a wrong address, no answer, no certificate: each another type
+        except Exception as error:  # no answer, no scheduler, no certificate: each another type
             raise EnvironmentFault(
                 f"{address}: no Dask scheduler answers ({type(error).__name__}); check the address and, for tls://, "
                 "the certificates in Dask's configuration (distributed.comm.tls)"
             ) from None
+        if not address.startswith("tls://"):
+            _LOG.warning("%s: without TLS the paths of the scans cross the network unencrypted", address)
         with client:
             yield client
+
+
+async def _call(address: str) -> None:
+    """See that a scheduler is there: a ``Client`` that fails to connect hangs and leaves a traceback behind."""
+    async with asyncio.timeout(CONNECT_S):
+        comm = await connect(address, timeout=CONNECT_S, **Security().get_connection_args("client"))
+        try:
+            about = await send_recv(comm, op="identity")
+        finally:
+            comm.abort()
+    if about["type"] != "Scheduler":
+        raise ConnectionError
 
 
 def _refuse_other_versions(address: str, client: Client) -> None:

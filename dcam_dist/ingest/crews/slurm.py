@@ -11,6 +11,7 @@ from typing import Any
 
 import dask
 from distributed import Client
+from distributed.utils import get_ip_interface
 
 from dcam_dist.config.slurm_site import SlurmSite
 from dcam_dist.errors import EnvironmentFault
@@ -49,8 +50,10 @@ def slurm_crew(site: SlurmSite, cohort: Path, sources: Sequence[Path], cases: in
         cases: No more jobs than cases are asked for.
 
     Raises:
-        EnvironmentFault: When Slurm refuses the job.
+        EnvironmentFault: When the interface is not there, or Slurm refuses the job; nothing is made then.
     """
+    _refuse_bad_interface(site.interface)
+    _refuse_bad_job(_job_script(site))
     private_folder(site.logs)
     jobs = min(site.jobs, cases)
     with (
@@ -61,7 +64,6 @@ def slurm_crew(site: SlurmSite, cohort: Path, sources: Sequence[Path], cases: in
         _cluster(site, keys) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        _refuse_bad_job(cluster.job_script())
         cluster.scale(jobs=jobs)
         yield Crew(client, tend_jobs(cluster, client, jobs, site.logs), "raise memory_gb in the site file", ground)
 
@@ -111,6 +113,22 @@ def _worker_environment() -> list[str]:
     """Dask reads settings from such variables in a process that it does not start itself."""
     names = {key: key.upper().replace(".", "__").replace("-", "_") for key in WORKER_SETTINGS}
     return [f"export DASK_{names[key]}='{value}'" for key, value in WORKER_SETTINGS.items()]
+
+
+def _refuse_bad_interface(name: str) -> None:
+    try:
+        get_ip_interface(name)
+    except ValueError as error:
+        raise EnvironmentFault(f"no Dask scheduler on interface {name}: {error}") from None
+
+
+def _job_script(site: SlurmSite) -> str:
+    """A job as those of the crew, before there is a scheduler, a key or a folder of logs."""
+    from dask_jobqueue.slurm import SLURMJob
+
+    later = ("scheduler_options", "log_directory")
+    options = {name: value for name, value in job_options(site).items() if name not in later}
+    return str(SLURMJob("tls://scheduler:8786", name="worker", **options).job_script())
 
 
 def _refuse_bad_job(script: str) -> None:

@@ -22,17 +22,25 @@ CUT_CM2 = 10.0
 what lies beyond a slice of 10 cm² is 8 ml at the base, a thin rim, and 2 ml at the apices: too little to change a
 densitometry. 50 mm further in, a slice shows 60 cm² and more."""
 
+GIVEN_ML = (10.0, 14_000.0)
+"""Given masks of less or more are refused. A term newborn's lungs hold 80 ml; the largest total lung capacities that
+are told of, elite rowers', are below 12 l."""
+GIVEN_MEAN_HU = -300.0
+"""Given masks above are refused. A share of air of three tenths; the lungs of severe ARDS, consolidation included, hold
+more, and soft tissue has none. A whole trunk is denser too."""
+
 NO_TRACHEA = "trachea_not_found"
 CUT = "lungs_cut"
 VOLUME = "lung_volume_implausible"
 ASYMMETRY = "lungs_asymmetric"
 DENSITY = "lung_hu_implausible"
+SIDES = "mask_sides_differ"
 AIR_POCKET = "large_air_pocket"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What was measured on a computed mask.
+    """What was measured on a mask.
 
     Attributes:
         right_ml: Volume of the right lung.
@@ -60,6 +68,16 @@ def judge(found: Findings) -> tuple[str, ...]:
         AIR_POCKET: found.air_pocket_ml >= AIR_POCKET_ML,
     }
     return tuple(name for name, unusual in findings.items() if unusual)
+
+
+def refusal(volume_ml: float, mean_hu: float) -> str | None:
+    """Why a given mask cannot be of lungs, in a few words; ``None`` where it may be."""
+    least_ml, most_ml = GIVEN_ML
+    if not least_ml <= volume_ml <= most_ml:
+        return f"the lung mask holds {volume_ml / 1000:.3g} l; lungs hold {least_ml / 1000:g} to {most_ml / 1000:g} l"
+    if mean_hu > GIVEN_MEAN_HU:
+        return f"the scan has {mean_hu:.0f} HU on average within the lung mask; lungs are below {GIVEN_MEAN_HU:.0f} HU"
+    return None
 
 
 def cut_area_cm2(mask_DHW: NDArray[Any], geometry: Geometry) -> float:

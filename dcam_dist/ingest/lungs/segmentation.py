@@ -1,4 +1,4 @@
-"""A computed lung mask and its judgement, whichever way it was made."""
+"""A lung mask and its judgement, whichever way it was made."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from dcam_dist.types import Geometry
 
 @dataclass(frozen=True, eq=False)
 class LungSegmentation:
-    """A computed lung mask.
+    """A lung mask.
 
     Attributes:
         mask_DHW: uint8 on the scan's grid: 0 outside, 1 the patient's right lung, 2 the left; with their vessels,
@@ -21,12 +21,14 @@ class LungSegmentation:
         flags: Findings that do not exclude the case; see ``plausibility``.
         right_ml: Volume of the patient's right lung.
         left_ml: Volume of the left lung.
+        mean_hu: Mean HU of both.
     """
 
     mask_DHW: Sides
     flags: tuple[str, ...]
     right_ml: float
     left_ml: float
+    mean_hu: float
 
 
 def assess(
@@ -66,7 +68,7 @@ def assess(
         trachea_found=trachea_found,
         air_pocket_ml=air_pocket_ml,
     )
-    return LungSegmentation(mask_DHW, judge(findings), right_ml, left_ml)
+    return LungSegmentation(mask_DHW, judge(findings), right_ml, left_ml, findings.mean_hu)
 
 
 def no_lungs() -> CaseRejected:

@@ -4,7 +4,7 @@ from dcam_dist.errors import Reason
 
 WHAT_TO_DO = {
     Reason.MISSING_FILE: "Mount the disk or mend the path in the table, then ingest again.",
-    Reason.UNREADABLE: "Copy or export the files again; if it happens again, report the case.",
+    Reason.UNREADABLE: "Check permissions; copy or export the files again; if it happens again, report the case.",
     Reason.TRUNCATED: "The files end too early: copy or export them again.",
     Reason.UNSUPPORTED_FORMAT: "Convert to DICOM, NIfTI, NRRD or MetaImage.",
     Reason.WRONG_MODALITY: "Not a CT: leave it out.",
@@ -24,8 +24,8 @@ WHAT_TO_DO = {
     Reason.TOO_LARGE: "Choose a chest series, or raise ingest.max_voxels.",
     Reason.TOO_SMALL: "No whole chest: choose another series.",
     Reason.NOT_FINITE: "Write the volume again without NaN and infinite values.",
-    Reason.NOT_HOUNSFIELD: "A mask, or normalized or raw values: give the CT in HU.",
-    Reason.MASK_MISMATCH: "Give the mask that was drawn on this scan, or leave it out to have one computed.",
+    Reason.NOT_HOUNSFIELD: "A mask, a projection, or normalized or raw values: give the CT in HU.",
+    Reason.MASK_MISMATCH: "Give a label mask of this scan's lungs, or leave it out to have one computed.",
     Reason.MASK_EMPTY: "Give another mask, or leave it out to have one computed.",
     Reason.NO_LUNGS: "Look at the picture. If lungs are there, give a mask in the table's column lung_mask.",
     Reason.LUNGS_CUT: "The scan does not hold whole lungs: choose another series, or set ingest.allow_cut_lungs=true.",

@@ -13,6 +13,8 @@ BINS = 24
 TICKS = 6
 FAR = 3.0
 """Interquartile ranges beyond the quartiles where the axis ends: one wild value must not press the rest into a bar."""
+TEXT_WIDTH = 45.0
+"""Room for the text of a tick, in SVG units."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Histogram:
 
     Attributes:
         bars: From the bottom up.
-        ticks: Place and text on the axis.
+        ticks: Place and text on the axis; "≤" and "≥" where an outermost bar counts cases beyond the axis.
         most: Cases in the highest bar.
         beyond: Cases outside the axis, counted in the outermost bars.
         cases: Cases in all.
@@ -49,13 +51,14 @@ class Histogram:
     summary: str
 
 
-def histogram(title: str, unit: str, groups: Sequence[Sequence[float]]) -> Histogram | None:
+def histogram(title: str, unit: str, groups: Sequence[Sequence[float]], *, whole: bool = False) -> Histogram | None:
     """Lay out a histogram of finite values.
 
     Args:
         title: What is counted.
         unit: Its unit.
         groups: The values of each group; stacked in this order.
+        whole: Let the axis reach the farthest values, for a measure whose rare values are as much of interest.
 
     Returns:
         ``None`` of no values.
@@ -63,7 +66,7 @@ def histogram(title: str, unit: str, groups: Sequence[Sequence[float]]) -> Histo
     values_N = np.array([value for group in groups for value in group if math.isfinite(value)])
     if not values_N.size:
         return None
-    edges = _edges(values_N)
+    edges = _edges(values_N, math.inf if whole else FAR)
     counts_GB = np.stack([_counts(group, edges) for group in groups])
     most = int(counts_GB.sum(axis=0).max())
     low, median, high = np.percentile(values_N, (25, 50, 75))
@@ -71,7 +74,7 @@ def histogram(title: str, unit: str, groups: Sequence[Sequence[float]]) -> Histo
         title,
         unit,
         bars=tuple(_bars(counts_GB, most)),
-        ticks=_ticks(edges),
+        ticks=_ticks(edges, cut_low=values_N.min() < edges[0], cut_high=values_N.max() > edges[-1]),
         most=most,
         beyond=int(np.count_nonzero((values_N < edges[0]) | (values_N > edges[-1]))),
         cases=values_N.size,
@@ -86,17 +89,18 @@ def kernel_groups(kernels: Sequence[str], most: int) -> dict[str, int]:
     return {name: min(place, most) for place, name in enumerate(ordered)}
 
 
-def _edges(values_N: NDArray[np.float64]) -> NDArray[np.float64]:
+def _edges(values_N: NDArray[np.float64], far: float) -> NDArray[np.float64]:
     """Edges at round numbers, at most ``BINS`` + 2 bins."""
     low, high = np.percentile(values_N, (25, 75))
-    reach = FAR * (high - low) or math.inf
+    reach = far * (high - low) if high > low else math.inf
     start, stop = max(values_N.min(), low - reach), min(values_N.max(), high + reach)
     if start == stop:  # one bar in the middle
         around = 0.1 * max(abs(start), 1.0)
         start, stop = start - around, stop + around
     step = _round_step((stop - start) / BINS)
     first, last = math.floor(start / step), math.floor(stop / step) + 1
-    return np.arange(first, last + 1) * step
+    digits = 2 - math.floor(math.log10(step))  # 6 · 0.2 is above 1.2, and a scan of 1.2 mm belongs above that edge
+    return np.round(np.arange(first, last + 1) * step, digits)
 
 
 def _round_step(least: float) -> float:
@@ -127,10 +131,21 @@ def _bars(counts_GB: NDArray[np.int64], most: int) -> list[Bar]:
     ]
 
 
-def _ticks(edges: NDArray[np.float64]) -> tuple[tuple[float, str], ...]:
+def _ticks(edges: NDArray[np.float64], *, cut_low: bool, cut_high: bool) -> tuple[tuple[float, str], ...]:
     step = _round_step((edges[-1] - edges[0]) / TICKS)
     marks = np.arange(math.ceil(edges[0] / step - 1e-9), math.floor(edges[-1] / step + 1e-9) + 1) * step
-    return tuple((round(float((mark - edges[0]) / (edges[-1] - edges[0])) * WIDTH, 2), _text(mark)) for mark in marks)
+    lows = [(_place(edges[1], edges), f"≤ {_text(edges[1])}")] if cut_low else []
+    highs = [(_place(edges[-2], edges), f"≥ {_text(edges[-2])}")] if cut_high else []
+    inner = [
+        (place, _text(mark))
+        for place, mark in ((_place(mark, edges), mark) for mark in marks)
+        if all(abs(place - end) >= TEXT_WIDTH for end, _ in (*lows, *highs))
+    ]
+    return (*lows, *inner, *highs)
+
+
+def _place(value: float, edges: NDArray[np.float64]) -> float:
+    return round(float((value - edges[0]) / (edges[-1] - edges[0])) * WIDTH, 2)
 
 
 def _text(value: float, digits: int = 4) -> str:

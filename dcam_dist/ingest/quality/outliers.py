@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 CUT = 3.5
 """From this score on a case counts as an outlier."""
-LEAST_CASES = 5
-"""With fewer values there is no score."""
+LEAST_CASES = 20
+"""With fewer values there is no score: a median and a MAD of a handful say little of what is usual."""
 MAD_TO_SIGMA, MEAN_AD_TO_SIGMA = 1.4826, 1.2533
 LARGEST = 99.9
 
@@ -27,7 +27,8 @@ class Measure:
         name: Its key among a case's measures.
         title: What readers call it.
         scale: Applied before cases are compared.
-        least_sigma: On that scale; a spread below it is taken to be this, so that rounding is no outlier.
+        least_sigma: On that scale; a spread below it is taken to be this, so that in a uniform cohort a case is no
+            outlier for a difference that does not matter clinically.
     """
 
     name: str
@@ -46,13 +47,13 @@ class Outlier:
 
 
 MEASURES = (
-    Measure("volume_ml", "lung volume", math.log, 0.02),
-    Measure("right_left_ratio", "right/left ratio", math.log, 0.02),
-    Measure("mean_hu", "mean HU", float, 2.0),
-    Measure("laa950", "LAA-950", math.log1p, 0.05),
-    Measure("perc15", "Perc15", float, 2.0),
-    Measure("spacing_z_mm", "slice spacing", math.log, 0.02),
-    Measure("spacing_x_mm", "pixel spacing", math.log, 0.02),
+    Measure("volume_ml", "lung volume", math.log, 0.1),
+    Measure("right_left_ratio", "right/left ratio", math.log, 0.05),
+    Measure("mean_hu", "mean HU", float, 10.0),
+    Measure("laa950", "LAA-950", math.log1p, 0.25),
+    Measure("perc15", "Perc15", float, 10.0),
+    Measure("spacing_z_mm", "slice spacing", math.log, 0.1),
+    Measure("spacing_x_mm", "pixel spacing", math.log, 0.1),
 )
 
 

@@ -28,11 +28,12 @@ UNKNOWN = "not known"
 OWN_COLOURS = 3
 """So many kernels have a colour of their own in the histograms; the others share one."""
 LISTED_KERNELS = 12
+# title, unit, measure, factor to that unit, whether the axis reaches the farthest values
 _HISTOGRAMS = (
-    ("Lung volume", "L", "volume_ml", 1e-3),
-    ("Mean HU of the lungs", "HU", "mean_hu", 1.0),
-    ("LAA-950", "%", "laa950", 1.0),
-    ("Slice spacing", "mm", "spacing_z_mm", 1.0),
+    ("Lung volume", "L", "volume_ml", 1e-3, False),
+    ("Mean HU of the lungs", "HU", "mean_hu", 1.0, False),
+    ("LAA-950", "%", "laa950", 1.0, False),
+    ("Slice spacing", "mm", "spacing_z_mm", 1.0, True),
 )
 
 
@@ -114,12 +115,13 @@ def _overview(rows: Sequence[Row]) -> dict[str, Any]:
         "kernels": _kernels(accepted, group_of),
         "histograms": _histograms(accepted, group_of),
         "kernel_names": sorted(group_of),
-        "measures": [measure.title for measure in MEASURES],
+        "measures": MEASURES,
         "measure_fields": MEASURE_FIELDS,
         "header_fields": HEADER_FIELDS,
         "cut": CUT,
         "least_cases": LEAST_CASES,
         "scored": any(row.outlier for row in accepted),
+        "plain": sum(row.is_plain for row in rows),
     }
 
 
@@ -163,8 +165,9 @@ def _histograms(accepted: Sequence[Row], group_of: dict[str, int]) -> list[Histo
                 [row.measures[name] * scale for row in accepted if name in row.measures and group_of[_kernel(row)] == g]
                 for g in groups
             ],
+            whole=whole,
         )
-        for title, unit, name, scale in _HISTOGRAMS
+        for title, unit, name, scale, whole in _HISTOGRAMS
     )
     return [drawn for drawn in found if drawn is not None]
 

@@ -71,6 +71,11 @@ class Row:
         """Whether its score reaches the cut."""
         return self.outlier is not None and self.outlier.score >= CUT
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing about it calls for a look: accepted, no outlier, no flag."""
+        return self.verdict == "accepted" and not self.is_outlier and not self.flags
+
 
 def rows_of(cohort: Cohort) -> list[Row]:
     """All cases of a cohort: those set aside, by reason; outliers; flagged cases; the others by falling score."""

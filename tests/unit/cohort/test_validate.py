@@ -1,15 +1,18 @@
 """What ``validate`` says of each thing that can be wrong, and what opening and reading say of it."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import zarr
 from support.cohorts import make_cohort
 
-from dcam_dist.cohort import Fault, open_cohort, validate
+from dcam_dist.cohort import Fault, open_cohort, seal_cohort, validate
 from dcam_dist.cohort.manifest import Manifest, commit_content, seal_of
 from dcam_dist.errors import DataError, UsageError, VolumeDamaged
 
@@ -112,6 +115,76 @@ def test_two_cases_that_changed_places_are_both_named(store):
         open_cohort(store).read("case001")
 
 
+def test_a_store_with_another_case_in_a_folder_is_not_sealed(store):
+    shutil.rmtree(store / CASE)
+    shutil.copytree(store / "cases/case000", store / CASE)
+    with pytest.raises(DataError, match="case case001: its folder holds another case"):
+        seal_cohort(store)
+
+
+def test_a_table_with_a_case_twice_is_not_sealed(store):
+    table = json.loads((store / "cases.json").read_text())
+    (store / "cases.json").write_text(json.dumps([*table, table[0]]))
+    with pytest.raises(DataError, match="lists case case000 twice"):
+        seal_cohort(store)
+
+
+def test_without_the_roots_manifest_a_folder_is_known_by_its_record(store):
+    shutil.copytree(store / CASE, store / "cases/copy")
+    for name in ("manifest.json", "commit"):
+        (store / name).unlink()
+    found = [found for found in validate(store).findings if found.case_id is not None]
+    assert [(one.case_id, one.path, one.detail) for one in found] == [
+        ("copy", "cases/copy/zarr.json", "the record of another case")
+    ]
+
+
+ODD = {
+    "pipe": os.mkfifo,
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "link": lambda path: path.symlink_to(path.parents[1] / "case000" / path.name),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["manifest.json", "commit", "zarr.json", "1/zarr.json", "1/c/0/0/0"])
+def test_what_is_no_plain_file_is_named_and_not_waited_for(store, name, kind):
+    (store / CASE / name).unlink()
+    ODD[kind](store / CASE / name)
+    assert '"not a plain file"' in _in_time(
+        "import json; from dcam_dist.cohort import validate\n"
+        "print(json.dumps([found.detail for deep in (1, 0) for found in validate(root, deep=bool(deep)).findings]))",
+        store,
+    )
+    if name != "zarr.json":
+        assert "VolumeDamaged" in _in_time(
+            "from dcam_dist.cohort import open_cohort\n"
+            "try: open_cohort(root).read('case001')\n"
+            "except Exception as error: print(type(error))",
+            store,
+        )
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "commit", "zarr.json", "cases.json"])
+def test_a_pipe_at_the_root_is_named_and_not_waited_for(store, name):
+    (store / name).unlink()
+    os.mkfifo(store / name)
+    said = _in_time(
+        "from dcam_dist.cohort import open_cohort, validate\n"
+        "print([found.path for found in validate(root).findings])\n"
+        "try: open_cohort(root)\n"
+        "except Exception as error: print(type(error))",
+        store,
+    )
+    assert f"'{name}'" in said and "DataError" in said
+
+
+def _in_time(code, store):
+    """What a process of its own prints: a test that waits for a pipe would never end."""
+    command = [sys.executable, "-c", f"import sys; from pathlib import Path; root = Path(sys.argv[1])\n{code}", store]
+    return subprocess.run(command, timeout=60, check=True, capture_output=True, text=True).stdout
+
+
 def test_some_cases_only_and_without_reading_every_byte(store):
     _edit(store / SHARD, lambda c: c[:9] + b"?" + c[10:])
     assert validate(store, ["case000"]).whole and not validate(store, ["case000"]).complete
@@ -168,7 +241,7 @@ def test_a_damaged_volume_is_refused_by_case(store, name, harm):
 def test_a_volume_that_vanishes_after_it_was_opened_is_refused(store):
     lazy = open_cohort(store).hu("case001")
     (store / SHARD).unlink()
-    with pytest.raises(VolumeDamaged, match="case001: 1: missing"):
+    with pytest.raises(VolumeDamaged, match="case001: volume on the training grid: missing"):
         lazy.compute()
 
 

@@ -30,6 +30,7 @@ def test_every_shipped_configuration_loads_and_survives_a_round_trip(file, tmp_p
         ("training.optimizer.lear_rate=1", "training.optimizer"),
         ("training.epochs=0", "greater than 0"),
         ("training.epochs=many", "training.epochs"),
+        ("ingest.memory_limit_gb=0.4", "ingest.memory_limit_gb: Input should be greater than or equal to 0.5"),
         ("grid.shape=[30,32,32]", "divisible by 16"),
         ("grid.fit=spacing", "spacing_mm"),
         ("data.window_hu=[0,-1000]", "lower bound first"),

@@ -70,15 +70,18 @@ def test_any_bytes_are_a_table_or_one_line(tmp_path, content):
         ("image,label\na.nii\n", "line 2: 1 cells under 2 columns"),
         ("image\na.nii,b\n", "line 2: 2 cells under 1 columns"),
         ("image,label\n,mild\n", "line 2: the image cell is empty"),
-        ("case_id,image\nx,a\ny,b\n\nx,c\n", "line 5: case_id 'x' is also on line 2"),
+        ("case_id,image\nx,a\ny,b\n\nx,c\n", "line 5: its case_id is also on line 2"),
         ('image\n"a.nii\n', "not valid CSV"),
         (b"image\n\xff\xfe\n", "not UTF-8"),
+        ("image," + ",".join(f"imag{n}" for n in range(1001)), "1002 columns, at most 1000"),
+        ("image,patient_id" + " " * 200 + "x._" + "." * 5000 + "\na,b\n", "did you mean patient_id"),
     ],
 )
 def test_malformed_tables(tmp_path, content, message):
     with pytest.raises(DataError) as caught:
         _read(tmp_path, content)
     assert message in str(caught.value) and "cases.csv" in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from dcam_dist.ingest.crews.crew import PATIENCE_S, watch
 from dcam_dist.ingest.crews.folders import passing_folder, private_folder
 from dcam_dist.ingest.crews.ground import fault_of_ground, marked_ground
 from dcam_dist.ingest.crews.running import difference, versions_here
-from dcam_dist.ingest.crews.slurm import job_options
+from dcam_dist.ingest.crews.slurm import job_options, slurm_crew
 from dcam_dist.ingest.crews.tls import file_security
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "sites" / "dask_slurm_example.yaml"
@@ -48,6 +48,7 @@ def test_the_shipped_example_is_a_site_file_and_becomes_a_job_of_one_core():
     ("changes", "line"),
     [
         ({"job": "3"}, r"site\.yaml: unknown key job; did you mean jobs\?"),
+        ({"interface": None, "interfac": "lo"}, r"unknown key interfac; did you mean interface\?"),
         ({"jobs": "0"}, "jobs: .*greater than 0"),
         ({"interface": None}, "interface: Field required"),
         ({"walltime": "soon"}, "walltime: "),
@@ -80,6 +81,37 @@ def test_slurm_without_slurm_is_one_line(tmp_path, monkeypatch):
         choose_crew(None, _site_file(tmp_path), tmp_path, [])
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nonsense",
+        "host:8786",
+        "http://host:8786",
+        "tcp://host",
+        "tls://:8786",
+        "tcp://host:x",
+        "tcp://host:0",
+        "tcp://host:65536",
+    ],
+)
+def test_an_address_that_is_none_is_refused_before_anything_is_done(tmp_path, address):
+    with pytest.raises(UsageError, match=r"--scheduler .*write tls://HOST:PORT"):
+        choose_crew(address, None, tmp_path, [])
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tls://[::1]:8786"])
+def test_a_well_formed_address_is_taken(tmp_path, address):
+    assert choose_crew(address, None, tmp_path, []) is not None
+
+
+def test_slurm_is_checked_before_a_folder_is_made(tmp_path):
+    site = load_slurm_site(_site_file(tmp_path, interface="nosuch0", logs=tmp_path / "logs"))
+    with pytest.raises(EnvironmentFault, match="interface nosuch0"), slurm_crew(site, tmp_path, [], 3):
+        pass
+    assert not (tmp_path / "logs").exists()
+
+
 def test_the_folder_of_keys_is_private_goes_away_and_takes_those_of_dead_runs_with_it(tmp_path):
     logs = tmp_path / "logs"
     private_folder(logs)
@@ -110,7 +142,7 @@ def test_versions_that_differ_are_named_and_others_are_not():
 
 def test_a_crew_without_workers_is_given_up_only_after_a_while():
     clock, workers = Clock(), {}
-    tend = watch(SimpleNamespace(nthreads=lambda: workers), "the cluster", clock)
+    tend = watch(SimpleNamespace(nthreads=lambda: workers), "the cluster", "start some", clock)
     tend()
     clock.now = PATIENCE_S - 1
     tend()
@@ -120,7 +152,7 @@ def test_a_crew_without_workers_is_given_up_only_after_a_while():
     clock.now = 2 * PATIENCE_S
     tend()
     clock.now = 3 * PATIENCE_S + 1
-    with pytest.raises(EnvironmentFault, match=r"the cluster: no worker for 60 s"):
+    with pytest.raises(EnvironmentFault, match=r"the cluster: no worker for 60 s; start some, then run again"):
         tend()
 
 
@@ -129,7 +161,7 @@ def test_a_scheduler_that_is_gone_is_one_line():
         raise OSError("closed\nfor ever")
 
     with pytest.raises(EnvironmentFault, match=r"the scheduler is lost \(OSError\); run again to go on$"):
-        watch(SimpleNamespace(nthreads=lost), "the cluster")()
+        watch(SimpleNamespace(nthreads=lost), "the cluster", "start some")()
 
 
 @pytest.mark.parametrize(("queued", "ends"), [(True, False), (False, True)])

@@ -81,6 +81,31 @@ def test_all_faults_are_told(tmp_path):
     assert {found.reason, *found.also} == {Reason.NO_RESCALE, Reason.MISSING_SLICES, Reason.TILTED}
 
 
+@pytest.mark.parametrize("kind", [["MPR"], ["AVERAGE"], ["AXIAL", "CT_SOM5 SPI"]], ids=str)
+@pytest.mark.parametrize("unit", ["", "HU"])
+def test_what_keeps_hounsfield_units_is_accepted(tmp_path, kind, unit):
+    edited(lambda s: each(s, ImageType=["DERIVED", "SECONDARY", *kind], RescaleType=unit))(tmp_path / "s")
+    assert read(tmp_path / "s").hu_DHW.shape == chest_hu().shape
+
+
+def test_an_unspecified_unit_may_be_said_to_be_hu_but_no_other(tmp_path):
+    for unit, usable in (("US", True), ("Z_EFF", False)):
+        edited(lambda s, unit=unit: each(s, RescaleType=unit))(tmp_path / unit)
+        files = tuple(sorted((tmp_path / unit).iterdir()))
+        if usable:
+            assert read_series([files], CONFIG, assume_hu=True).hu_DHW.shape == chest_hu().shape
+        else:
+            with pytest.raises(CaseRejected, match="not_hounsfield"):
+                read_series([files], CONFIG, assume_hu=True)
+
+
+def test_what_vendors_add_to_the_image_type_may_differ(tmp_path):
+    edited(
+        lambda s: [each(s[z : z + 1], ImageType=["ORIGINAL", "PRIMARY", "AXIAL", "", "", f"T{z}"]) for z in range(14)]
+    )(tmp_path / "s")
+    assert read(tmp_path / "s").hu_DHW.shape == chest_hu().shape
+
+
 def test_a_giant_volume_is_refused_before_anything_is_allocated(tmp_path):
     giant(tmp_path / "s")
     tracemalloc.start()

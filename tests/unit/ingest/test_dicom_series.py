@@ -11,8 +11,9 @@ from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.dicom import group_series, header_covariates, read_series
 from dcam_dist.ingest.dicom_headers import claims_dicom, looks_like_dicom, read_headers
-from dcam_dist.ingest.scan_source import dicom_sources
+from dcam_dist.ingest.scan_source import SERIES_INCOMPLETE, dicom_sources
 from dcam_dist.ingest.search import Search
+from dcam_dist.ingest.sources import find_scans
 
 
 def _files(folder):
@@ -92,20 +93,52 @@ def test_the_first_valid_candidate_is_read_and_the_first_fault_told(tmp_path):
 
 def test_covariates_come_from_an_allow_list_without_free_text(tmp_path):
     slices = series()
-    each(slices, ConvolutionKernel="Canary Jones", Manufacturer="Canary Inc.", ContrastBolusAgent="Canary 300", KVP="9")
+    each(
+        slices, ConvolutionKernel="Canary Jones", Manufacturer="Canary Inc.", ContrastBolusAgent="Canary 300", KVP="80"
+    )
     (_, header), *_ = read_headers(_files(write_series(tmp_path / "s", slices)))
     assert header_covariates(header) == {
         "contrast": "yes",
         "kernel": "other",
         "manufacturer": "other",
         "slice_thickness_mm": "3",
-        "kvp": "9",
+        "kvp": "80",
     }
     (_, plain), *_ = read_headers(_files(write_series(tmp_path / "t", series())))
     assert header_covariates(plain)["kernel"] == "B30f" and header_covariates(plain)["manufacturer"] == "siemens"
 
 
-@pytest.mark.parametrize("name", ["STANDARD", "B70f", "FC51", "Br40d", "L", "YA", "I31s", "Qr40"])
+def _covariates(folder, **values):
+    slices = series()[:1]
+    each(slices, **values)
+    (_, header), *_ = read_headers(_files(write_series(folder, slices)))
+    return header_covariates(header)
+
+
+@pytest.mark.parametrize("number", ["19571123", "39", "201", "0.01", "nan"])
+def test_what_is_no_tube_voltage_or_thickness_is_not_kept(tmp_path, number):
+    found = _covariates(tmp_path / "s", KVP=number, SliceThickness=number)
+    assert not {"kvp", "slice_thickness_mm"} & found.keys()
+
+
+@pytest.mark.parametrize(("agent", "kept"), [(None, None), ("", None), ("NONE", "no"), ("no", "no"), ("IV", "yes")])
+def test_contrast_is_unknown_where_nothing_is_said(tmp_path, agent, kept):
+    found = _covariates(tmp_path / "s", **({} if agent is None else {"ContrastBolusAgent": agent}))
+    assert found.get("contrast") == kept
+
+
+@pytest.mark.parametrize("name", ["JD", "Jo57", "MUELLER", "1957", "K1957", "Jd12ab", "FC1957", "B30fx", "Li"])
+def test_what_no_vendor_calls_a_kernel_is_not_kept(tmp_path, name):
+    assert _covariates(tmp_path / "s", ConvolutionKernel=[name, "3"])["kernel"] == "other"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("STANDARD", "BONEPLUS", "B70f", "Br40d", "Bl57d", "Qr40", "H31s", "I31s", "U90u"),
+        *("L", "YA", "FC51", "FC08"),
+    ],
+)
 def test_real_kernel_names_are_kept(tmp_path, name):
     slices = series()[:1]
     each(slices, ConvolutionKernel=[name, "3"])
@@ -130,21 +163,43 @@ def test_malformed_headers_read_as_absent(tmp_path, recwarn, caplog):
 def test_slices_that_stray_from_their_series_tell_all_that_is_wrong(tmp_path):
     uid = generate_uid()
     write_series(tmp_path / "s", series(uid=uid), prefix="a")
-    turned = geometry(cosines=Rotation.from_euler("x", 20, degrees=True).as_matrix())
+    turned = geometry(cosines=Rotation.from_euler("x", 20, degrees=True).as_matrix(), origin=(-20, 35, -400))
     strays, scout = series(where=turned, uid=uid)[:4], series(chest_hu((2, 30, 28)), uid=uid)
     drop(strays, "RescaleSlope")
     each(scout, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     write_series(tmp_path / "s", strays, prefix="b")
     write_series(tmp_path / "s", scout, prefix="c")
     whole, first, second = dicom_sources(_files(tmp_path / "s"), Search())
-    assert whole.fault is None and len(whole.candidates[0]) == 14
+    assert whole.fault is None and len(whole.candidates[0]) == 14 and whole.flags == (SERIES_INCOMPLETE,)
     assert first.fault is not None and first.fault[0] is Reason.MIXED_SERIES
     assert first.also == (Reason.NO_RESCALE, Reason.TOO_FEW_SLICES)
     assert second.fault is not None and second.fault[0] is Reason.LOCALIZER
     assert second.also == (Reason.TOO_FEW_SLICES,)
 
 
-def test_files_that_say_they_are_dicom_but_are_not_have_an_entry_of_their_own(tmp_path):
+@pytest.mark.parametrize(
+    ("kept", "turned", "origin"),
+    [(9, 5, (-20, 35, -300)), (7, 7, (-20, 35, -600))],
+    ids=["among the others", "as many"],
+)
+def test_a_part_of_a_mixed_series_is_no_whole_scan(tmp_path, kept, turned, origin):
+    uid = generate_uid()
+    aslant = geometry(cosines=Rotation.from_euler("x", 20, degrees=True).as_matrix(), origin=origin)
+    write_series(tmp_path / "s", series(chest_hu((20, 24, 28)), uid=uid)[: kept + 3], prefix="a")
+    write_series(tmp_path / "s", series(where=aslant, uid=uid)[: turned + 3], prefix="b")
+    found = list(dicom_sources(_files(tmp_path / "s"), Search()))
+    assert [scan.fault[0] for scan in found] == [Reason.MIXED_SERIES] * 2
+    assert len({scan.identity for scan in found}) == 2
+    (row,) = find_scans([_table_of(tmp_path)], ("absent", "trace"))
+    assert row.fault is not None and row.fault[0] is Reason.MIXED_SERIES
+
+
+def _table_of(folder):
+    (folder / "cases.csv").write_text("image\ns\n")
+    return folder / "cases.csv"
+
+
+def test_files_that_say_they_are_dicom_but_are_not_have_one_entry_a_folder(tmp_path):
     write_series(tmp_path / "s", series())
     (tmp_path / "s" / "junk.dcm").write_bytes(b"junk")
     (tmp_path / "s" / "IM0001").write_bytes(bytes(128) + b"DICM" + b"junk")
@@ -152,6 +207,6 @@ def test_files_that_say_they_are_dicom_but_are_not_have_an_entry_of_their_own(tm
     (tmp_path / "s" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     offered = [path for path in _files(tmp_path / "s") if looks_like_dicom(path)]
     found = list(dicom_sources(offered, Search()))
-    unreadable = {scan.location.name for scan in found if scan.fault and scan.fault[0] is Reason.UNREADABLE}
-    assert unreadable == {"junk.dcm", "IM0001"} and len(found) == 3
+    assert [scan.fault and scan.fault[0] for scan in found] == [None, Reason.UNREADABLE]
+    assert found[1].location == tmp_path / "s" and "no readable DICOM: 2" in found[1].fault[1]
     assert claims_dicom(tmp_path / "s" / "IM0001") and not claims_dicom(tmp_path / "s" / "LICENSE")

@@ -1,6 +1,10 @@
 """NIfTI, NRRD and MetaImage: one scan gives the same HU in all of them; what is no scan is refused by name."""
 
 import gzip
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -9,8 +13,10 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 from support.ct_files import chest_hu, geometry, lung_box, write_image
+from support.processes import dcam_dist
 
 from dcam_dist.cohort.spatial import canonical, to_sitk
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, Reason
 from dcam_dist.ingest.images import image_files, image_suffix, read_image
 from dcam_dist.ingest.lung_mask import lung_mask_of
@@ -108,7 +114,7 @@ def test_truncated_and_junk_files(tmp_path, suffix, compressed):
     victim = image_files(path)[-1]
     content = victim.read_bytes()
     victim.write_bytes(content[: len(content) // 2])
-    assert _rejected(path) is Reason.UNREADABLE
+    assert _rejected(path) is Reason.TRUNCATED
     path.write_bytes(b"junk" * 50)
     assert _rejected(path) in {Reason.UNREADABLE, Reason.UNSUPPORTED_FORMAT}
 
@@ -146,9 +152,9 @@ def test_given_mask_with_axes_in_another_order(tmp_path):
     x, y, z = matrix[:3, 0].copy(), -matrix[:3, 1], -matrix[:3, 2]
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = y, z, x
     path = write_image(tmp_path / "mask.nii.gz", flipped, type(where).from_matrix(flipped.shape, matrix))
-    found, flags = lung_mask_of(scan, path, max_voxels=LIMIT)
-    assert np.array_equal(found, lung_box()) and flags == ()
-    assert found.dtype == np.bool_
+    found, flags = lung_mask_of(scan, path, IngestConfig())
+    assert np.array_equal(found > 0, lung_box()) and flags == ("lung_volume_implausible",)
+    assert found.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -164,7 +170,7 @@ def test_given_mask_with_axes_in_another_order(tmp_path):
 def test_masks_that_do_not_fit(tmp_path, values, where, reason):
     path = write_image(tmp_path / "mask.nrrd", values, where)
     with pytest.raises(CaseRejected) as caught:
-        lung_mask_of(_scan(), path, max_voxels=LIMIT)
+        lung_mask_of(_scan(), path, IngestConfig())
     assert caught.value.reason is reason
 
 
@@ -172,5 +178,44 @@ def test_a_mask_rounded_by_another_format_fits(tmp_path):
     path = write_image(
         tmp_path / "mask.nrrd", lung_box().astype(np.uint8), geometry(origin=(-20.004, 35.003, -299.996))
     )
-    found, _ = lung_mask_of(_scan(), path, max_voxels=LIMIT)
-    assert np.array_equal(found, canonical(lung_box(), geometry())[0])
+    found, _ = lung_mask_of(_scan(), path, IngestConfig())
+    assert np.array_equal(found > 0, canonical(lung_box(), geometry())[0])
+
+
+ODD_NAME = os.fsdecode(b"Canary\xfe")
+"""A name that is not UTF-8."""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_name_that_is_no_utf8_is_refused_in_words(tmp_path, suffix):
+    """SimpleITK would end the process, so that a process of its own is asked."""
+    write_image(tmp_path / f"good{suffix}", chest_hu())
+    shutil.copytree(tmp_path, tmp_path / "scans" / ODD_NAME, ignore=shutil.ignore_patterns("scans"))
+    (tmp_path / f"good{suffix}").rename(tmp_path / f"{ODD_NAME}{suffix}")
+    code = (
+        "import sys; from dcam_dist.errors import CaseRejected; from dcam_dist.ingest.images import read_volume\n"
+        "from pathlib import Path\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: read_volume(Path(path), max_voxels=10**7)\n"
+        "    except CaseRejected as fault: print(fault)\n"
+    )
+    paths = [tmp_path / f"{ODD_NAME}{suffix}", tmp_path / "scans" / ODD_NAME / f"good{suffix}"]
+    command = [sys.executable, "-c", code, *paths]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    line = "unreadable: the name of the file or of a folder above it is not UTF-8; rename it\n"
+    assert (done.returncode, done.stdout) == (0, line * 2)
+
+
+@pytest.mark.parametrize(("with_a_sound_one", "code"), [(True, 0), (False, 3)])
+def test_ingest_sets_a_name_that_is_no_utf8_aside(tmp_path, with_a_sound_one, code):
+    for folder in ("odd", "sound"):
+        (tmp_path / folder).mkdir()
+    write_image(tmp_path / "scan.nii.gz", chest_hu(seed=1)).rename(tmp_path / "odd" / f"{ODD_NAME}.nii.gz")
+    write_image(tmp_path / "sound" / "ct.nrrd", chest_hu())
+    write_image(tmp_path / "sound" / "mask.nrrd", lung_box().astype(np.uint8))
+    (tmp_path / "sound" / "cases.csv").write_text("image,lung_mask\nct.nrrd,mask.nrrd\n")
+    sources = [tmp_path / "odd", *([tmp_path / "sound"] if with_a_sound_one else [])]
+    done = dcam_dist("ingest", *sources, "--out", tmp_path / "c.zarr", "grid.shape=[16,16,16]", "ingest.workers=1")
+    assert done.returncode == code, done.stderr
+    assert done.stdout.count("set aside") == 2 and ": unreadable: the name of the file" in done.stdout
+    assert "anary" not in done.stdout + done.stderr

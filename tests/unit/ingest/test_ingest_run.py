@@ -1,18 +1,22 @@
 """The whole of ingest in one process: records, privacy, going on after an interruption, what is refused."""
 
 import json
+import os
 import shutil
+import signal
 import stat
 
 import numpy as np
 import pytest
 from support.ct_files import chest_hu, geometry, lung_box, series, write_image, write_series
+from support.processes import python
 
 import dcam_dist.ingest
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.ingest import ingest
+from dcam_dist.ingest.lock import only_writer
 
 CONFIG = load_config(None, ["grid.shape=[16,16,16]", "ingest.workers=1"])
 
@@ -266,3 +270,48 @@ def test_the_package_is_cheap_to_import():
     assert dcam_dist.ingest.__all__ == ["IngestSummary", "ingest"]
     with pytest.raises(AttributeError):
         dcam_dist.ingest.nothing  # noqa: B018
+
+
+def test_a_stored_case_is_not_removed_because_memory_ran_out(tmp_path, monkeypatch):
+    table = _cohort_files(tmp_path)
+    ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    before = _tree(tmp_path / "c.zarr")
+    (tmp_path / "c.zarr/cases/c2/1/c/0/0/0").write_bytes(b"")  # so that it is read again
+
+    def too_large(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dcam_dist.ingest.case.read_image", too_large)
+        with pytest.raises(EnvironmentFault, match=r"case c2: stored, .* \(too_large: not enough memory.*nothing was"):
+            ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    assert (tmp_path / "c.zarr/cases/c2/commit").is_file()
+    ingest([table], tmp_path / "c.zarr", config=CONFIG)
+    assert _tree(tmp_path / "c.zarr") == before
+
+
+def test_a_cohort_has_one_writer_at_a_time(tmp_path):
+    table = _cohort_files(tmp_path)
+    with only_writer(tmp_path / "c.zarr"):
+        with pytest.raises(EnvironmentFault, match=rf"another ingest is writing it \(host .*, process {os.getpid()}\)"):
+            ingest([table], tmp_path / "c.zarr", config=CONFIG)
+        assert not (tmp_path / "c.zarr").exists()
+    assert ingest([table], tmp_path / "c.zarr", config=CONFIG).accepted == 3
+    assert not list(tmp_path.glob(".*lock"))
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    killed = python(
+        [
+            "-c",
+            "import os, pathlib, signal, sys\n"
+            "from dcam_dist.ingest.lock import only_writer\n"
+            "with only_writer(pathlib.Path(sys.argv[1])):\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n",
+            str(tmp_path / "c.zarr"),
+        ]
+    )
+    assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob(".*lock"))
+    with only_writer(tmp_path / "c.zarr"):
+        pass
+    assert not list(tmp_path.glob(".*lock"))

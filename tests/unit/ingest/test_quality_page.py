@@ -15,6 +15,7 @@ from dcam_dist.errors import Reason
 from dcam_dist.ingest.quality.advice import WHAT_TO_DO, what_to_do
 from dcam_dist.ingest.quality.histogram import histogram
 from dcam_dist.ingest.quality.montage import MONTAGE
+from dcam_dist.ingest.quality.outliers import LEAST_CASES, MEASURES
 from dcam_dist.ingest.quality.page import page_of
 from dcam_dist.ingest.quality.table import rows_of
 from dcam_dist.types import QuarantineEntry
@@ -125,7 +126,53 @@ def test_histograms_count_every_case():
     area = sum(bar.height for bar in drawn.bars) * drawn.most / 120
     assert drawn.cases == 6 and drawn.beyond == 1 and area == pytest.approx(6, abs=0.01)
     assert all(0 <= bar.x < 300 and 0 <= bar.y < 120 and bar.group in (0, 1, 2) for bar in drawn.bars)
-    assert drawn.ticks[-1][0] <= 300 and max(float(text) for _, text in drawn.ticks) < 20
+    assert drawn.ticks[-1][0] <= 300 and max(float(text.strip("≥ ")) for _, text in drawn.ticks) < 20
+
+
+def test_the_end_bars_of_a_cut_axis_say_so():
+    usual = np.random.default_rng(0).normal(100, 3, 200)
+    drawn = histogram("x", "", [[*usual, 1.0, 2.0, 900.0]])
+    assert drawn.beyond == 3
+    (first, low), (last, high) = drawn.ticks[0], drawn.ticks[-1]
+    assert low.startswith("≤ ") and high.startswith("≥ ") and 80 < float(low[2:]) < 100 < float(high[2:]) < 120
+    left, right = min(drawn.bars, key=lambda bar: bar.x), max(drawn.bars, key=lambda bar: bar.x)
+    assert left.x + left.width == pytest.approx(first, abs=0.02) and right.x == pytest.approx(last, abs=0.02)
+    places = [place for place, _ in drawn.ticks]
+    assert min(np.diff(places)) > 30  # no text on another
+    assert not any(mark in text for mark in "≤≥" for _, text in histogram("x", "", [usual]).ticks[1:-1])
+    assert histogram("x", "", [[*usual, 900.0]]).ticks[0][1].isdecimal()
+
+
+def test_slice_spacing_is_drawn_where_it_is(tmp_path):
+    drawn = histogram("Slice spacing", "mm", [[1.0] * 80 + [1.25] * 60 + [5.0] * 10], whole=True)
+    (zero, first), (_, second) = drawn.ticks[:2]
+    unit = (drawn.ticks[1][0] - zero) / (float(second) - float(first))
+    right = max(drawn.bars, key=lambda bar: bar.x)
+    assert float(first) + (right.x - zero) / unit == pytest.approx(5.0, abs=0.01) and drawn.beyond == 0
+    assert right.height == pytest.approx(120 * 10 / drawn.most, abs=0.01)
+
+    at_edges = histogram("Slice spacing", "mm", [[0.8, 1.2, 1.4, 5.0]], whole=True)  # 0.2 · 6 > 1.2 in floating point
+    assert [round(bar.x / bar.width) for bar in at_edges.bars] == [0, 2, 3, 21]
+
+    figures = _page(table_cohort(tmp_path, 60, 0)).split("<figure>")
+    spacing = next(figure for figure in figures if "Slice spacing" in figure)
+    assert "beyond" not in spacing and "≥" not in spacing and ">5</text>" in spacing
+
+
+def test_the_page_says_what_is_scored_and_how(tmp_path):
+    few, many = _page(table_cohort(tmp_path / "few", 8, 0)), _page(table_cohort(tmp_path / "many", 30, 0))
+    assert f"fewer than {LEAST_CASES} accepted cases" in few and "accepted cases, so" not in many
+    assert all(f"{measure.title} {measure.least_sigma:g}" in many for measure in MEASURES)
+
+
+def test_only_cases_to_look_at_are_printed_and_the_page_says_so(tmp_path):
+    cohort = table_cohort(tmp_path, 60, 10)
+    rows = rows_of(cohort)
+    plain = sum(row.verdict == "accepted" and not row.is_outlier and not row.flags for row in rows)
+    page = _Tags(_page(cohort))
+    classes = [attributes["class"].split() for attributes in page.all("tr") if "data-is" in attributes]
+    assert 0 < plain < 60 and sum("plain" in names for names in classes) == plain
+    assert f"the {plain} others" in page.content["p"]
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.7] * 50, [0.0], [-850.0, -850.0], [0.0, 1e-9]])

@@ -1,6 +1,7 @@
 """``validate --repair``: the store is afterwards what it was, to the byte, and only what was damaged is read again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,77 @@ def test_a_mended_store_is_what_it_was(store, read_again, harm, again):
     assert validate(store).whole and summary.changed == ()
     assert sorted(read_again) == again
     assert set(summary.ingested) <= set(again) - {"bad"} and (store.parent / "scans" / "cases.csv").exists()
+
+
+def _swap(store):
+    (store / "cases/c1").rename(store / "aside")
+    (store / "cases/c2").rename(store / "cases/c1")
+    (store / "aside").rename(store / "cases/c2")
+
+
+def _copy_over(store):
+    shutil.rmtree(store / "cases/c2")
+    shutil.copytree(store / "cases/c1", store / "cases/c2")
+
+
+def _unsealed(store):
+    for name in ("manifest.json", "commit"):
+        (store / name).unlink()
+
+
+MOVES = {
+    "swapped": (_swap, ["c1", "c2"]),
+    "renamed": (lambda store: (store / "cases/c1").rename(store / "cases/zzz"), ["c1"]),
+    "copied": (lambda store: shutil.copytree(store / "cases/c1", store / "cases/copy"), []),
+    "copied over": (_copy_over, ["c2"]),
+}
+UNSEALED = {
+    "manifest and commit lost": _unsealed,
+    "manifest flipped": lambda store: _flip(store / "manifest.json"),
+    "manifest and table lost": lambda store: [(store / name).unlink() for name in ("manifest.json", "cases.json")],
+}
+
+
+@pytest.mark.parametrize("unseal", UNSEALED)
+@pytest.mark.parametrize("move", MOVES)
+def test_cases_that_changed_places_are_never_sealed_under_each_others_name(store, read_again, move, unseal):
+    """Each folder agrees with its own manifest, and without the root's manifest nothing else tells which it is."""
+    before, (harm, again) = _tree(store), MOVES[move]
+    harm(store)
+    UNSEALED[unseal](store)
+    assert validate(store).damaged_cases
+    summary = repair(validate(store))
+    assert _tree(store) == before and validate(store).whole
+    assert (list(summary.ingested), sorted(read_again)) == (again, ["bad", *again])
+
+
+@pytest.mark.parametrize("move", ["swapped", "copied over"])
+def test_ingest_itself_puts_cases_in_their_places(store, move):
+    before = _tree(store)
+    MOVES[move][0](store)
+    _unsealed(store)
+    ingest([store.parent / "scans"], store, config=CONFIG, assume_hu=True)
+    assert _tree(store) == before
+
+
+@pytest.mark.parametrize("unseal", UNSEALED)
+def test_a_misplaced_case_whose_scan_is_of_no_use_now_is_not_deleted(store, unseal):
+    (store / "cases/c1").rename(store / "cases/zzz")
+    UNSEALED[unseal](store)
+    before = _tree(store)
+    shutil.copy(store.parent / "scans/flat.nrrd", store.parent / "scans/ct1.nrrd")
+    with pytest.raises(DataError, match=r"set aside now \(not_hounsfield\); nothing was deleted"):
+        repair(validate(store))
+    assert before.items() <= _tree(store).items()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "commit", "zarr.json", "1/zarr.json", "1/c/0/0/0"])
+def test_a_pipe_in_the_place_of_a_file_is_mended(store, name):
+    before = _tree(store)
+    (store / "cases/c1" / name).unlink()
+    os.mkfifo(store / "cases/c1" / name)
+    assert repair(validate(store)).ingested == ("c1",)
+    assert _tree(store) == before
 
 
 def _made(folder):

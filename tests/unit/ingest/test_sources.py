@@ -1,9 +1,14 @@
 """What the user names becomes a list of scans; what is wrong with one of them stays with that one."""
 
 import copy
+import os
 import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 from support.ct_files import chest_hu, geometry, lung_box, series, write_image, write_series
 
 from dcam_dist.config.schema import FLEISCHNER_GRADES
@@ -65,7 +70,7 @@ def test_a_stray_orientation_is_set_aside(tmp_path):
     scout = copy.deepcopy(main[0])
     scout.ImageOrientationPatient, scout.ImageType = [1, 0, 0, 0, 0, -1], ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     scout.SOPInstanceUID = scout.file_meta.MediaStorageSOPInstanceUID = "1.2.3.99"
-    odd = series(chest_hu((3, 20, 28)), geometry((3, 20, 28)), uid="1.2.3")
+    odd = series(chest_hu((3, 20, 28)), geometry((3, 20, 28), origin=(-20, 35, -400)), uid="1.2.3")
     write_series(tmp_path / "s", main)
     write_series(tmp_path / "s", [scout], prefix="scout")
     write_series(tmp_path / "s", odd, prefix="odd")
@@ -126,6 +131,8 @@ def test_bad_rows_are_faults_of_their_own(tmp_path):
         ("empty,,,", Reason.MISSING_FILE),
         (f"{'x' * 300},,,", Reason.MISSING_FILE),
         ("t.txt,,,", Reason.UNSUPPORTED_FORMAT),
+        ("..,,,", Reason.UNSUPPORTED_FORMAT),
+        ("/,,,", Reason.UNSUPPORTED_FORMAT),
         ("b.nrrd,gone.nii,,", Reason.MISSING_FILE),
         ("b.nrrd,,validation,", Reason.BAD_SPLIT),
         ("b.nrrd,,,dreadful", Reason.BAD_LABEL),
@@ -171,3 +178,91 @@ def test_without_a_patient_the_study_or_the_case_stands_in(tmp_path):
     write_image(tmp_path / "b.nrrd", chest_hu())
     (row,) = _find(_table(tmp_path, "case_id,image\nx1,b.nrrd\n"))
     assert row.patient == "given:x1"
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter, for a test without the rights of root, which may read anything."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def _unprivileged():
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def _faults(*paths):
+    with _unprivileged():
+        return [scan.fault for scan in _find(*paths)]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400])
+def test_a_folder_that_may_not_be_entered_is_set_aside(open_folder, mode):
+    write_series(open_folder / "a", series())
+    closed = write_series(open_folder / "closed", series())
+    closed.chmod(mode)
+    whole, fault = _faults(open_folder)
+    assert whole is None and fault is not None and fault[0] is Reason.UNREADABLE
+
+
+def test_a_closed_folder_alone_is_set_aside_and_not_said_to_be_empty(open_folder):
+    closed = write_series(open_folder / "closed", series())
+    closed.chmod(0)
+    for source in (open_folder, closed):
+        assert [fault[0] for fault in _faults(source)] == [Reason.UNREADABLE]
+    with pytest.raises(UsageError, match="no such file or folder"):
+        _faults(closed / "IM0001.dcm")
+
+
+def test_a_row_whose_folder_cannot_be_read_whole_is_set_aside(open_folder):
+    write_series(open_folder / "scan", series())
+    write_series(open_folder / "scan" / "more", series()).chmod(0)
+    assert [fault[0] for fault in _faults(_table(open_folder, "image\nscan\n"))] == [Reason.UNREADABLE]
+
+
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.10008.1", "scan.old", "IM0001.dcm"])
+def test_files_that_may_not_be_opened_are_set_aside_whatever_their_name(open_folder, name):
+    write_series(open_folder, series())
+    for place in (name, f"x{name}"):
+        (open_folder / place).write_bytes(b"secret")
+        (open_folder / place).chmod(0)
+    whole, fault = _faults(open_folder)
+    assert whole is None and fault == (Reason.UNREADABLE, "files that cannot be opened: 2")
+
+
+def test_files_without_preamble_are_found_under_names_of_digits_and_dots(tmp_path):
+    (tmp_path / "s").mkdir()
+    for number, dataset in enumerate(series()):
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        dataset.save_as(tmp_path / "s" / f"1.2.840.113619.{number}", enforce_file_format=False)
+    for path in (tmp_path / "s").iterdir():
+        content = path.read_bytes()
+        path.write_bytes(content[content.index(b"\x08\x00\x05\x00") :])
+    (tmp_path / "s" / "notes.1").write_text("hello")
+    (scan,) = _find(tmp_path / "s")
+    assert scan.fault is None and len(scan.candidates[0]) == 14
+
+
+def test_an_entry_of_unreadable_files_is_the_same_however_many_there_are(tmp_path):
+    (tmp_path / "one.dcm").write_bytes(b"x")
+    (first,) = _find(tmp_path)
+    (tmp_path / "a.dcm").write_bytes(b"y")
+    (second,) = _find(tmp_path)
+    assert first.identity == second.identity and second.fault[1] == "files that are no readable DICOM: 2"
+
+
+def test_rows_of_unreadable_files_of_one_folder_stay_apart(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        (tmp_path / name).write_bytes(b"x")
+    found = _find(_table(tmp_path, "image\na.dcm\nb.dcm\n"))
+    assert [scan.fault[0] for scan in found] == [Reason.UNREADABLE] * 2
