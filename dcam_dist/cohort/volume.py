@@ -17,7 +17,6 @@ from dcam_dist.cohort import layout
 from dcam_dist.cohort.manifest import FileEntry, check_content, check_shard, load_manifest
 from dcam_dist.errors import DataError, VolumeDamaged
 
-
 _IN_WORDS = {
     layout.NATIVE_LEVEL: "volume at the scan's resolution",
     layout.GRID_LEVEL: "volume on the training grid",

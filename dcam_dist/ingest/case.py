@@ -58,9 +58,9 @@ def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) 
     """
     fingerprint = source_fingerprint(job, config, assume_hu=assume_hu)
     stored = stored_record(cohort, job.case_id)
-    if stored is not None and stored.provenance.get("source_fingerprint") == fingerprint:
-        if case_whole(cohort, job.case_id):
-            return stored
+    unchanged = stored is not None and stored.provenance.get("source_fingerprint") == fingerprint
+    if stored is not None and unchanged and case_whole(cohort, job.case_id):
+        return stored
     scan = _read(job, config.ingest, assume_hu=assume_hu)
     try:
         return _store(cohort, job, config, scan, fingerprint)
