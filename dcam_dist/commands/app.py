@@ -19,8 +19,8 @@ from dcam_dist.commands.validate import validate
 app = typer.Typer(
     name="dcam-dist",
     help="Unsupervised emphysema subtyping from chest CT with deep clustering activation maps.",
-    epilog="Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment, 75 stopped on request, 130 interrupted. "
-    "--debug shows tracebacks.",
+    epilog="Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment, 75 stopped on request, "
+    "130 interrupted. --debug shows tracebacks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
