@@ -288,3 +288,9 @@ def test_the_shipped_configurations_load():
     assert [file.stem for file in files] == ["demo", "paper", "smoke"]
     for file in files:
         load_config(file)
+
+
+def test_what_a_verb_writes_is_its_owners_alone(command, tmp_path):
+    code, _, _ = command("phantom", tmp_path / "p", "--cases", 1)
+    assert code == 0
+    assert [path for path in (tmp_path / "p").rglob("*") if path.stat().st_mode & 0o077] == []
