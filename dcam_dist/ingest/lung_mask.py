@@ -117,10 +117,12 @@ def _read_mask(scan: Scan, given: Path, max_voxels: int) -> NDArray[np.uint8]:
 def _labels(values_DHW: NDArray[Any]) -> NDArray[np.uint8]:
     labels_DHW = np.empty(values_DHW.shape, np.uint8)
     for values, labels in zip(values_DHW, labels_DHW, strict=True):  # by slices: temporaries of a scan's size are saved
-        whole = np.rint(values)
-        if not (np.abs(values - whole) <= ROUNDING).all():
+        whole = np.rint(values) if values.dtype.kind == "f" else values
+        if whole is not values and not (np.abs(values - whole) <= ROUNDING).all():
             raise CaseRejected(
                 Reason.MASK_MISMATCH, "the lung mask holds values that are no labels; threshold it first"
             )
-        labels[:] = np.where(whole < 0, OTHER, np.minimum(whole, OTHER))
+        np.minimum(whole, OTHER, out=labels, casting="unsafe")
+        if values.dtype.kind != "u":
+            labels[whole < 0] = OTHER
     return labels_DHW
