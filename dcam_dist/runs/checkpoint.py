@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from dcam_dist.clustering import ClusterModel
+from dcam_dist.cohort.durable import sync
 from dcam_dist.errors import DataError, EnvironmentFault
 from dcam_dist.types import Assignment
 
@@ -66,7 +67,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
         if final.exists():
             shutil.rmtree(final)
         side.rename(final)
-        _sync(final.parent)
+        sync(final.parent)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(side, ignore_errors=True)
         raise EnvironmentFault(f"{final}: cannot be written ({error}); earlier checkpoints are intact") from None
@@ -136,10 +137,10 @@ def _write_files(side: Path, checkpoint: Checkpoint) -> None:
     (side / STATE).write_text(json.dumps(state), encoding="utf-8")
     files = sorted(side.iterdir())
     for file in files:
-        _sync(file)
+        sync(file)
     (side / MANIFEST).write_text(json.dumps({file.name: _fingerprint(file) for file in files}), encoding="utf-8")
-    _sync(side / MANIFEST)
-    _sync(side)
+    sync(side / MANIFEST)
+    sync(side)
 
 
 def _verify(folder: Path) -> None:
@@ -159,11 +160,3 @@ def _candidates(run: Path) -> list[Path]:
 def _fingerprint(file: Path) -> dict[str, int | str]:
     with file.open("rb") as stream:
         return {"size": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
