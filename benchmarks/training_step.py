@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from dcam_dist.config import Config, load_config
-from dcam_dist.distributed import DdpEngine, open_processes
+from dcam_dist.distributed import Engine, build_engine, open_processes
 from dcam_dist.models import build_network, parameter_counts
 from dcam_dist.profiling import peak_memory_bytes
 
@@ -47,7 +47,7 @@ def main() -> None:
 def measure(config: Config, steps: int) -> dict[str, Any]:
     """Seconds of each step after a warm-up, and the peak memory over all of them."""
     with open_processes() as context:
-        engine = DdpEngine(build_network(config), config.training, context)
+        engine = build_engine(build_network(config), config.training, config.network, context)
         step = _make_step(engine, config, context.device)
         for _ in range(WARM_UP):
             step()
@@ -66,7 +66,7 @@ def measure(config: Config, steps: int) -> dict[str, Any]:
         }
 
 
-def _make_step(engine: DdpEngine, config: Config, device: str) -> Callable[[], None]:
+def _make_step(engine: Engine, config: Config, device: str) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(config.seed)
     shape = (config.training.batch_size, 1, *config.grid.shape)
     volume = torch.rand(shape, generator=generator).to(device)

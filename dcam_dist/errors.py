@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment, 75 stopped on request (requeue me).
 """
 
+import sys
 from enum import StrEnum
 
 
@@ -29,9 +30,46 @@ class VolumeDamaged(DataError):
 
 
 class EnvironmentFault(DcamError):
-    """Something the machine lacks: a device, a package, disk space."""
+    """Something the machine lacks: a device, a package, disk space. Mostly met by one rank alone, which says so.
+
+    Args:
+        message: The line.
+        quiet: Whether another rank says it.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, quiet: bool = False) -> None:
+        super().__init__(message)
+        self.quiet = quiet
+
+
+class RankLost(EnvironmentFault):
+    """Another rank does not answer, or is at another place of the program. Met by the ranks that are left."""
+
+
+class FailedElsewhere(DcamError):
+    """Another rank has failed and says why; this one ends with the same exit code.
+
+    Args:
+        exit_code: Of the other rank.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another rank has failed; it says why")
+        self.exit_code = exit_code
+
+
+class StopRequested(DcamError):
+    """A training was asked to leave and has saved; the same command goes on."""
+
+    exit_code = 75
+
+
+def tell(line: str) -> None:
+    """Write one line for the user on standard error."""
+    sys.stderr.write(f"dcam-dist: {' '.join(line.split())}\n")  # one write: the ranks share the console
+    sys.stderr.flush()
 
 
 class DcamWarning(UserWarning):

@@ -12,6 +12,7 @@ an affine maps the homogeneous index ``(x, y, z, 1)`` to the world.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Literal
 
 import numpy as np
@@ -151,3 +152,32 @@ class Assignment:
     def by_case(self) -> dict[str, int]:
         """The cluster of each case id."""
         return dict(zip(self.case_id_N, self.label_N.tolist(), strict=True))
+
+
+class Phase(IntEnum):
+    """The phases of an epoch in their order; after the last one a run is done."""
+
+    EXTRACT = 0
+    CLUSTER = 1
+    RESET = 2
+    TRAIN = 3
+    DONE = 4
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """Where a run stands: the work that comes next. Positions are ordered as the work is.
+
+    Attributes:
+        epoch: From 0. After the last epoch come its closing extraction and clustering, which bear the epochs' number.
+        phase: The phase that comes next, or in which the run is.
+        step: Steps of the training phase that are done.
+    """
+
+    epoch: int
+    phase: Phase
+    step: int = 0
+
+    def __str__(self) -> str:
+        step = f", step {self.step + 1}" if self.phase is Phase.TRAIN else ""
+        return f"epoch {self.epoch + 1}, {self.phase.name.lower()}{step}"

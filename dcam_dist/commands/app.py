@@ -3,11 +3,11 @@
 Heavy imports happen inside the verb, so that ``--help`` and shell completion answer at once.
 """
 
-import logging
 from typing import Annotated
 
 import typer
 
+from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
 from dcam_dist.commands.evaluate import evaluate
 from dcam_dist.commands.ingest import ingest
@@ -41,8 +41,7 @@ def _options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("dcam_dist").setLevel(logging.INFO)
+    log_to_console()
 
 
 for verb in (phantom, ingest, validate, train, evaluate, maps, demo):

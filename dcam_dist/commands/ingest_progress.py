@@ -1,13 +1,13 @@
 """What ``ingest`` shows while it works: a bar on a terminal, a line now and then in a batch log; on standard error."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from dcam_dist.commands.pace import Pace, duration
+from dcam_dist.commands.ticking import has_room_for_a_bar, ticking
 
 LINE_S = 30.0
 
@@ -117,25 +117,17 @@ class Bar:
 
 
 def view_for(stream: TextIO, clock: Clock = time.monotonic) -> View:
-    """A bar where the stream is a terminal, else lines."""
-    return Bar(stream, clock) if stream.isatty() else Lines(stream, clock)
+    """A bar where the stream is a terminal that can draw one, else lines."""
+    return Bar(stream, clock) if has_room_for_a_bar(stream) else Lines(stream, clock)
 
 
 @contextmanager
 def shown_progress() -> Iterator[View]:
     """A view on standard error that is kept up to date every second, though no case be done."""
-    view, over, finished = view_for(sys.stderr), threading.Event(), False
-
-    def keep() -> None:
-        while not over.wait(1.0):
-            view.tick()
-
-    thread = threading.Thread(target=keep, name="progress", daemon=True)
-    thread.start()
+    view, finished = view_for(sys.stderr), False
     try:
-        yield view
+        with ticking(view):
+            yield view
         finished = True
     finally:
-        over.set()
-        thread.join()
         view.close(finished=finished)

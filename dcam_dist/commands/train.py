@@ -12,11 +12,18 @@ def train(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, e.g. data.cohort=C.zarr output=RUN.")
     ] = None,
     config: ConfigFile = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew; a run that output=RUN holds is moved aside to RUN.old-1.")
+    ] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--change", metavar="KEY", help="A setting in which a run that goes on may differ. Repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="One step: shapes and memory, no files.")] = False,
 ) -> None:
     """Train: dcam, baseline or supervised (method=…). Start it alone, or on several processes under torchrun.
 
-    Goes on from the last checkpoint of output=RUN.
+    Goes on from the last checkpoint of output=RUN, with the settings that the run was begun with.
     """
     from dcam_dist.config import load_config
 
@@ -31,6 +38,9 @@ def train(
                 f"loss {step.loss:.4f} (sum), peak memory {step.peak_memory_bytes / 2**30:.2f} GiB; nothing written"
             )
         return
-    summary = training.train(loaded)
+    from dcam_dist.commands.train_progress import shown_training
+
+    with shown_training(loaded) as progress:
+        summary = training.train(loaded, fresh=fresh, changes=change or (), progress=progress)
     if summary.is_main:
         typer.echo(f"{summary.epochs} epochs done: {summary.run}; next: dcam-dist evaluate {summary.run}")

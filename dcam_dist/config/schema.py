@@ -125,10 +125,17 @@ class NetworkConfig(Section):
     """First filters of the baseline; null: matched to the proposed network's parameters (paper: "more filters")."""
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the newest batch in the running statistics (open)."""
-    checkpointing: Literal["none", "block"] = "none"
-    """Activation checkpointing: ``block`` recomputes every block in the backward pass; the same weights either way."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """``bf16``: convolutions compute in bfloat16; parameters, statistics, pooling, head and loss stay float32."""
+    norm: Literal["batch", "instance"] = "batch"
+    """``batch``: statistics of the global batch. ``instance``: of each scan, which takes away its mean density (open)."""
+    checkpointing: Literal["none", "block", "conv", "offload", "deepspeed"] = "none"
+    """Activation checkpointing, the same weights under every policy. ``block`` and ``conv`` recompute every block, or
+    every convolution, in the backward pass; ``offload`` also keeps the blocks' inputs in main memory; ``deepspeed`` is
+    DeepSpeed's own, set in its JSON."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """``bf16``: convolutions compute in bfloat16; parameters, statistics, pooling, head and loss stay float32. ``fp16``:
+    the same in float16 with loss scaling, on a GPU. ``auto``: bf16 where the machine is made for it, else fp32."""
+    compile: bool = False
+    """Compile the network with torch.compile; the loss agrees within rounding."""
 
 
 class ClusteringConfig(Section):
@@ -161,6 +168,10 @@ class OptimizerConfig(Section):
     """Network only (open; DeepCluster: 0.9)."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     """Both groups (open; DeepCluster: 1e-5)."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Both rates over the whole run, step by step (open); ``cosine`` falls to zero."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Both rates rise linearly over so many epochs first (open)."""
 
 
 class TrainingConfig(Section):
@@ -170,6 +181,9 @@ class TrainingConfig(Section):
     """Open."""
     batch_size: Positive = 4
     """Cases in a global batch, over all ranks (open). Normalization statistics span it."""
+    accumulation: Positive = 1
+    """Equal parts in which a global batch goes through the network, to save memory. Normalization statistics then span
+    one part, whatever the number of ranks."""
     passes: Positive = 1
     """How often an epoch draws as many cases as the training split has (open)."""
     balance: bool = True
@@ -179,10 +193,44 @@ class TrainingConfig(Section):
     clip_norm: Rate | None = None
     """Largest norm of the gradient of all parameters; null: not clipped (open)."""
     optimizer: OptimizerConfig = OptimizerConfig()
-    engine: Literal["ddp"] = "ddp"
+    skipped_steps: Annotated[int, Field(ge=0)] = 3
+    """Steps of an epoch that may be left out because loss or gradient was not finite; one more ends the run."""
+    engine: Literal["ddp", "deepspeed"] = "ddp"
+    deepspeed_config: Path | None = None
+    """DeepSpeed's own JSON; null: ZeRO stage 0."""
     keep_checkpoints: Positive = 2
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
+    """Longest time between two checkpoints, which are made between steps and between phases; each epoch ends with one
+    besides. 0: one at every step and phase."""
+    max_minutes: Rate | None = None
+    """Save and leave with exit code 75 this long after the start. Slurm's own end of the job is kept to in any case."""
     timeout_s: Positive = 600
     """Longest wait for another rank."""
+    rank_logs: bool = False
+    """Write a log of each rank into the run's directory."""
+    mlflow: Path | None = None
+    """A folder for MLflow's files (extra ``mlflow``); nothing is sent anywhere."""
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> "TrainingConfig":
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be divided into accumulation={self.accumulation} equal parts"
+            )
+        return self
+
+
+class SupervisedConfig(Section):
+    """What ``method: supervised`` adds: the comparison that learns from the labels."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """``balanced``: each grade's loss weighs inversely to its frequency, in place of ``training.balance``, which draws
+    the grades equally often (open)."""
+    validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the training patients kept out of training to stop early on; 0: none (open). The test split stays out of
+    it."""
+    patience: Positive = 10
+    """Epochs without a better validation loss after which training stops; the best weights are kept (open)."""
 
 
 class EvaluationConfig(Section):
@@ -215,8 +263,18 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     clustering: ClusteringConfig = ClusteringConfig()
     training: TrainingConfig = TrainingConfig()
+    supervised: SupervisedConfig = SupervisedConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     maps: MapsConfig = MapsConfig()
+
+    @model_validator(mode="after")
+    def _grades_balanced_once(self) -> "Config":
+        if self.method == "supervised" and self.training.balance and self.supervised.class_weights == "balanced":
+            raise ValueError(
+                "supervised.class_weights=balanced on draws that are balanced already would favour rare grades twice; "
+                "set training.balance=false or supervised.class_weights=none"
+            )
+        return self
 
     @property
     def classes(self) -> int:

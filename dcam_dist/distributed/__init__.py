@@ -1,5 +1,6 @@
 """Processes, collectives and engines."""
 
+from dcam_dist.distributed.choose import build_engine
 from dcam_dist.distributed.collectives import (
     all_true,
     broadcast_array,
@@ -11,14 +12,18 @@ from dcam_dist.distributed.collectives import (
 )
 from dcam_dist.distributed.context import ProcessContext, open_processes
 from dcam_dist.distributed.ddp import DdpEngine
-from dcam_dist.distributed.engine import Engine
+from dcam_dist.distributed.engine import Engine, StepOutcome
+from dcam_dist.distributed.in_step import agree_on_place
 
 __all__ = [
     "DdpEngine",
     "Engine",
     "ProcessContext",
+    "StepOutcome",
+    "agree_on_place",
     "all_true",
     "broadcast_array",
+    "build_engine",
     "gather_rows",
     "max_over_ranks",
     "open_processes",

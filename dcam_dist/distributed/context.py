@@ -1,38 +1,49 @@
-"""Who this process is among its peers, and the process group's life."""
+"""Who this process is among its peers, and the process groups' life."""
 
 import gc
-import itertools
-import os
-import tempfile
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 
-import psutil
 import torch
 import torch.distributed as dist
 
-from dcam_dist.errors import EnvironmentFault, UsageError
+from dcam_dist.distributed.control import Control, use_control
+from dcam_dist.distributed.lost import end_when_lost, memory_fault, naming_silent_ranks
+from dcam_dist.distributed.meeting import Meeting, alone, join
+from dcam_dist.distributed.roll_call import Watch
+from dcam_dist.errors import DcamError, EnvironmentFault, RankLost
+from dcam_dist.launchers import read_launch
 from dcam_dist.models.norm import use_statistics_group
+from dcam_dist.parent_death import die_with_parent
+
+NCCL_LATER_S = 60
+"""NCCL waits so much longer than the others: its own end of a hang is an abort that names nobody."""
 
 
 @dataclass(frozen=True)
 class ProcessContext:
     """This process.
 
+    Beside the default group, NCCL on GPUs and gloo elsewhere, there are two more: one for the statistics of the
+    normalization, and the control group, always gloo, for every small exchange (``control``).
+
     Attributes:
         rank: Index among all processes.
         local_rank: Index among the processes of this node.
         world_size: Number of processes.
         device: ``cpu`` or ``cuda:N``.
+        node: Name of this node.
     """
 
     rank: int
     local_rank: int
     world_size: int
     device: str
+    node: str = ""
 
     @property
     def is_main(self) -> bool:
@@ -41,27 +52,40 @@ class ProcessContext:
 
 
 @contextmanager
-def open_processes(timeout_s: int = 600) -> Iterator[ProcessContext]:
-    """Join the processes that torchrun started, or be the only one; leave on exit.
+def open_processes(timeout_s: float = 600) -> Iterator[ProcessContext]:
+    """Join the processes that torchrun, deepspeed or srun started, or be the only one; leave on exit.
+
+    Args:
+        timeout_s: Longest wait for another rank, in every exchange.
 
     Raises:
-        UsageError: When torchrun's variables are incomplete or contradict each other.
-        EnvironmentFault: When the group cannot be formed.
+        UsageError: When the launcher's variables are incomplete or contradict each other.
+        EnvironmentFault: When the ranks cannot meet, or memory is exhausted within.
+        RankLost: When a rank is lost within. This process then ends in any case within a few seconds.
+        FailedElsewhere: When another rank has left with an error of its own.
     """
-    rank, local_rank, world_size = (_variable(name) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
-    context = ProcessContext(rank, local_rank, world_size or 1, _device(local_rank))
-    backend = "nccl" if context.device.startswith("cuda") else "gloo"
-    if context.device.startswith("cuda"):
-        torch.cuda.set_device(context.device)
+    launch = read_launch()
+    if launch.owned:
+        die_with_parent()
+    context = ProcessContext(
+        launch.rank, launch.local_rank, launch.world_size, _device(launch.local_rank), socket.gethostname()
+    )
+    meeting = join(launch, timeout_s) if launch.world_size > 1 else None
+    control = _form_groups(context, meeting, timeout_s)
+    watch = _watch(meeting, control, context, timeout_s) if meeting else None
+    ended: BaseException | None = None
     try:
-        _join(context, backend, timedelta(seconds=timeout_s))
-        use_statistics_group(dist.new_group(timeout=timedelta(seconds=timeout_s)))
-    except (RuntimeError, ValueError) as error:
-        raise EnvironmentFault(f"rank {rank} of {world_size}: cannot join its peers: {error}") from None
-    try:
-        yield context
+        guard = naming_silent_ranks(meeting, control, watch, timeout_s) if meeting and watch else nullcontext()
+        with guard, _telling_of_full_memory(context):
+            yield context
+    except BaseException as error:
+        ended = error
+        raise
     finally:
-        _leave()
+        if not isinstance(ended, RankLost):  # taking groups apart would wait for the lost rank; this process ends soon
+            if watch and not watch.leave(_exit_code(ended)) and isinstance(ended, EnvironmentFault):
+                ended.quiet = True  # several ranks have met the same
+            _leave(ended, context)
 
 
 def before_leaving(close: Callable[[], None]) -> None:
@@ -72,51 +96,64 @@ def before_leaving(close: Callable[[], None]) -> None:
 _closers: list[Callable[[], None]] = []
 
 
-def _leave() -> None:
+def _form_groups(context: ProcessContext, meeting: Meeting | None, timeout_s: float) -> Control:
+    on_gpu = context.device.startswith("cuda")
+    wait, longer = timedelta(seconds=timeout_s), timedelta(seconds=timeout_s + NCCL_LATER_S)
+    if on_gpu:
+        torch.cuda.set_device(context.device)
+    try:
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            store=meeting.group if meeting else alone(),
+            rank=context.rank,
+            world_size=context.world_size,
+            timeout=longer if on_gpu else wait,
+        )
+        use_statistics_group(dist.new_group(timeout=longer if on_gpu else wait))
+        group = dist.new_group(backend="gloo", timeout=wait) if meeting else None
+    except (RuntimeError, ValueError) as error:
+        raise EnvironmentFault(
+            f"rank {context.rank} of {context.world_size} on {context.node} cannot join its peers: {error}"
+        ) from None
+    control = Control(group, context.rank, context.world_size)
+    use_control(control)
+    return control
+
+
+def _watch(meeting: Meeting, control: Control, context: ProcessContext, timeout_s: float) -> Watch:
+    alarm_s = timeout_s if context.device.startswith("cuda") else float("inf")  # gloo notices by itself
+    watch = Watch(meeting, control, alarm_s, partial(end_when_lost, meeting, control, timeout_s))
+    watch.start()
+    return watch
+
+
+@contextmanager
+def _telling_of_full_memory(context: ProcessContext) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        fault = memory_fault(error, context.rank, context.world_size)
+        if fault is None:
+            raise
+        raise fault from error
+
+
+def _exit_code(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    return error.exit_code if isinstance(error, DcamError) else 1
+
+
+def _leave(error: BaseException | None, context: ProcessContext) -> None:
     while _closers:
         _closers.pop()()
     # what is left of an engine sits in reference cycles; were it collected only after the group is gone, the group's
     # destructor would run under the interpreter's lock, for which the group's own thread may be waiting: a hang
     gc.collect()
     use_statistics_group(None)
-    if dist.is_initialized():
+    use_control(Control())
+    if dist.is_initialized() and not (error is not None and context.world_size > 1 and "cuda" in context.device):
         dist.destroy_process_group()
-
-
-def _join(context: ProcessContext, backend: str, timeout: timedelta) -> None:
-    if context.world_size == 1:
-        store = torch._C._distributed_c10d.HashStore()  # in this process: no port, no file
-        dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=timeout)
-    elif _variable("LOCAL_WORLD_SIZE") == context.world_size:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        dist.init_process_group(
-            backend, init_method=_meeting_file(), rank=context.rank, world_size=context.world_size, timeout=timeout
-        )
-    else:
-        dist.init_process_group(backend, timeout=timeout)
-
-
-_meetings = itertools.count()
-
-
-def _meeting_file() -> str:
-    # torch's TCP store listens on all interfaces even when told 127.0.0.1, so one node meets in a file. The launcher
-    # is the parent of all ranks; with its start time it names this very launch, so a stale file is never met. Nor is
-    # the file of an earlier meeting of this launch, which the slower ranks may not have left yet.
-    launcher = psutil.Process(os.getppid())
-    folder = Path(tempfile.gettempdir()) / f"dcam-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise EnvironmentFault(f"{folder}: belongs to somebody else; set TMPDIR to a folder of your own")
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return f"file://{folder}/{launcher.pid}-{launcher.create_time():.2f}-{attempt}-{next(_meetings)}"
-
-
-def _variable(name: str) -> int:
-    text = os.environ.get(name, "0")
-    if not text.isdecimal():
-        raise UsageError(f"environment variable {name}={text!r} is not a number; start under torchrun, or unset it")
-    return int(text)
 
 
 def _device(local_rank: int) -> str:

@@ -16,7 +16,7 @@ from dcam_dist.evaluation.networks import NetworkClusters, trained_clusters, unt
 from dcam_dist.evaluation.scoring import ClusteredSplits, MethodScores, score
 from dcam_dist.evaluation.splits import SplitTable, splits_of
 from dcam_dist.evaluation.table import render_markdown
-from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
+from dcam_dist.runs import Checkpoint, RestoredRun, open_cohort_of, restore_run
 
 HEAD, UNTRAINED = ", head's answer", ", untrained"
 LAA_ROW, DENSITOMETRY_ROW = DENSITOMETRY_ROWS = ("LAA-950 binning", "densitometry k-means")
@@ -151,6 +151,12 @@ def _tables(methods: Mapping[str, MethodScores]) -> str:
     return "\n".join(render_markdown(methods, split) for split in ("train", "test"))
 
 
+def _weights_of_epoch(checkpoint: Checkpoint) -> int:
+    """A finished supervised run holds those with the best validation loss, where it validated."""
+    best = checkpoint.best if checkpoint.finished else None
+    return checkpoint.epoch if best is None else best.epoch + 1
+
+
 def _write(
     run: RestoredRun, cohort: Cohort, scores: Mapping[str, MethodScores], clusters: NetworkClusters
 ) -> list[Path]:
@@ -160,6 +166,7 @@ def _write(
         "method": run.config.method,
         "seed": run.config.seed,
         "epochs": run.checkpoint.epoch,
+        "weights_of_epoch": _weights_of_epoch(run.checkpoint),
         "cases": {split: len(cohort.split(split)) for split in ("train", "test")},
         "labels": list(cohort.description.label_names),
         "permutations": run.config.evaluation.permutations,

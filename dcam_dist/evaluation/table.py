@@ -13,6 +13,7 @@ from dcam_dist.types import Split
 
 NONE = "–"
 NO_LABELS = "no labels to fit and score a matching on, so no accuracy."
+LEARNT = "It learnt from the labels of this split, so read its row on the test split."
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ def _columns(results: Mapping[str, MethodScores], split: Split) -> list[_Column]
 
 
 def _verdicts(results: Mapping[str, MethodScores], split: Split) -> list[str]:
-    lines = {name: verdict(scores.of(split)) for name, scores in results.items()}
+    lines = {
+        name: verdict(scores.of(split)) + (f" {LEARNT}" if scores.supervised and split == "train" else "")
+        for name, scores in results.items()
+    }
     if set(lines.values()) == {NO_LABELS}:
         return [f"all rows: {NO_LABELS}"]
     return [f"{name}: {line}" for name, line in lines.items()]

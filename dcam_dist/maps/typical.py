@@ -45,7 +45,7 @@ def find_typical(run: RestoredRun, cohort: Cohort, context: ProcessContext, coun
     Raises:
         UsageError: When the cohort lacks a case that the run was trained on.
     """
-    assignment, model = run.checkpoint.assignment, run.checkpoint.clustering
+    assignment, model = run.assignment, run.checkpoint.clustering
     for case_id in assignment.case_id_N:
         cohort.case(case_id)
     settings = run.config

@@ -1,6 +1,7 @@
 """From the configuration to an initialized network; the baseline's filters are matched to the proposed network's."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,8 +10,13 @@ from torch import nn
 from dcam_dist.config.schema import Config, NetworkConfig
 from dcam_dist.errors import UsageError
 from dcam_dist.models.blocks import ConvNorm
+from dcam_dist.models.checkpointing import POLICIES
 from dcam_dist.models.encoder3d import Encoder3D
+from dcam_dist.models.memory_format import memory_format_of
 from dcam_dist.models.network import ClusterNetwork, count_parameters
+from dcam_dist.models.norm import GlobalBatchNorm3d, InstanceNorm3d
+from dcam_dist.models.passes import BY_SLABS, compiled_passes
+from dcam_dist.models.precision import compute_dtype
 from dcam_dist.models.unet3d import UNet3D
 
 PARAMETER_TOLERANCE = 0.10
@@ -23,22 +29,37 @@ def build_network(config: Config) -> ClusterNetwork:
         UsageError: When the baseline's parameters are not within 10 % of the proposed network's.
     """
     body = build_body(config.network, baseline=config.method == "baseline")
-    network = ClusterNetwork(body, config.classes)
+    network = ClusterNetwork(body, config.classes, POLICIES[config.network.checkpointing])
     initialize(network, torch.Generator().manual_seed(config.seed))
     return network
 
 
 def build_body(settings: NetworkConfig, *, baseline: bool) -> UNet3D | Encoder3D:
-    """The feature network alone, its parameters uninitialized."""
-    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    conv = partial(ConvNorm, dtype=dtype, momentum=settings.norm_momentum)
-    if baseline:
-        return Encoder3D(baseline_filters(settings), conv=conv, policy=settings.checkpointing)
-    return UNet3D(settings.filters, conv=conv, policy=settings.checkpointing)
+    """The feature network alone, its parameters uninitialized.
+
+    Raises:
+        UsageError: While ``network.precision`` is ``auto``.
+        EnvironmentFault: When ``network.compile`` finds no compiler.
+    """
+    conv = partial(
+        ConvNorm,
+        dtype=compute_dtype(settings),
+        memory_format=partial(memory_format_of, settings),
+        norm=_norm_factory(settings),
+    )
+    return Encoder3D(baseline_filters(settings), conv=conv) if baseline else UNet3D(settings.filters, conv=conv)
+
+
+def _norm_factory(settings: NetworkConfig) -> Callable[[int], nn.Module]:
+    passes = compiled_passes() if settings.compile else BY_SLABS
+    if settings.norm == "instance":
+        return partial(InstanceNorm3d, passes=passes)
+    return partial(GlobalBatchNorm3d, momentum=settings.norm_momentum, passes=passes)
 
 
 def parameter_counts(settings: NetworkConfig) -> tuple[int, int]:
     """Parameters of the proposed network and of the baseline, without their heads."""
+    settings = settings.model_copy(update={"precision": "fp32", "compile": False})  # neither changes the count
     with torch.device("meta"):
         return tuple(count_parameters(build_body(settings, baseline=b)) for b in (False, True))  # type: ignore[return-value]
 

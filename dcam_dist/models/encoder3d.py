@@ -1,10 +1,8 @@
 """The paper's baseline: the network without its up-sampling path, one more down-sampling level, more filters."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dcam_dist.models.blocks import ConvFactory, DoubleConv
-from dcam_dist.models.checkpointing import Policy, run_block
 
 LEVELS = 4
 
@@ -19,20 +17,21 @@ class Encoder3D(nn.Module):
 
     stride = 2**LEVELS
 
-    def __init__(self, filters: int, *, conv: ConvFactory, policy: Policy) -> None:
+    def __init__(self, filters: int, *, conv: ConvFactory) -> None:
         super().__init__()
         f = filters
-        self.channels, self.policy = 2 ** (LEVELS + 1) * f, policy
+        self.channels = 2 ** (LEVELS + 1) * f
         inputs = [1, *(f * 2**level for level in range(1, LEVELS))]
         self.down = nn.ModuleList(
-            DoubleConv(inputs[level], f * 2**level, f * 2 ** (level + 1), conv=conv) for level in range(LEVELS)
+            DoubleConv(inputs[level], f * 2**level, f * 2 ** (level + 1), conv=conv, pool=level > 0)
+            for level in range(LEVELS)
         )
-        self.bottleneck = DoubleConv(f * 2**LEVELS, f * 2**LEVELS, self.channels, conv=conv)
+        self.bottleneck = DoubleConv(f * 2**LEVELS, f * 2**LEVELS, self.channels, conv=conv, pool=True)
 
     def forward(self, volume_BCDHW: Tensor, *, last_relu: bool = True) -> Tensor:
         """Features of shape (B, 32f, D/16, H/16, W/16) from volumes of shape (B, 1, D, H, W)."""
         x = volume_BCDHW
         for block in self.down:
-            x = F.max_pool3d(run_block(block, x, policy=self.policy), 2)
-        last = self.bottleneck if last_relu else self.bottleneck.before_last_relu
-        return run_block(last, x, policy=self.policy)
+            x = block(x)
+        features: Tensor = self.bottleneck(x, last_relu=last_relu)
+        return features

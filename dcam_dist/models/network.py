@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dcam_dist.models.checkpointing import CheckpointPolicy, apply_policy
 from dcam_dist.models.encoder3d import Encoder3D
+from dcam_dist.models.pooling import pool_over_lungs
 from dcam_dist.models.unet3d import UNet3D
 
 HEAD_STD = 0.01  # DeepCluster's N(0, 0.01)
@@ -16,11 +18,13 @@ class ClusterNetwork(nn.Module):
     Attributes:
         body: f_θ.
         head: g_W, one output channel a cluster.
+        policy: What the body's forward stores and what its backward computes again.
     """
 
-    def __init__(self, body: UNet3D | Encoder3D, classes: int) -> None:
+    def __init__(self, body: UNet3D | Encoder3D, classes: int, policy: CheckpointPolicy) -> None:
         super().__init__()
-        self.body, self.head = body, nn.Conv3d(body.channels, classes, kernel_size=1)
+        self.body, self.head, self.policy = body, nn.Conv3d(body.channels, classes, kernel_size=1), policy
+        apply_policy(body, policy)
 
     def forward(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor) -> Tensor:
         """Logits of shape (B, K): the head on the lung mean of the features."""
@@ -28,7 +32,9 @@ class ClusterNetwork(nn.Module):
 
     def pooled_features(self, volume_BCDHW: Tensor, lung_mask_BCDHW: Tensor, *, last_relu: bool = True) -> Tensor:
         """Lung-pooled features of shape (B, C), float32."""
-        return pool_over_lungs(self.body(volume_BCDHW, last_relu=last_relu), lung_mask_BCDHW, self.body.stride)
+        with self.policy.keeping():
+            features_BCDHW = self.body(volume_BCDHW, last_relu=last_relu)
+        return pool_over_lungs(features_BCDHW, lung_mask_BCDHW, self.body.stride)
 
     def classify(self, pooled_BC: Tensor) -> Tensor:
         """The head on pooled features: logits of shape (B, K)."""
@@ -47,21 +53,6 @@ class ClusterNetwork(nn.Module):
         """A new random head, N(0, 0.01) weights and zero bias (DeepCluster), as (weight, bias) on the CPU."""
         weight = torch.empty(self.head.weight.shape).normal_(0.0, HEAD_STD, generator=generator)
         return weight, torch.zeros(self.head.out_channels)
-
-
-def pool_over_lungs(features_BCDHW: Tensor, lung_mask_BCDHW: Tensor, stride: int = 1) -> Tensor:
-    """Mean of the features over the lungs, (B, C) float32.
-
-    Args:
-        features_BCDHW: Features, at ``1/stride`` of the mask's resolution.
-        lung_mask_BCDHW: One channel, at the input's resolution.
-        stride: For strided features, each voxel weighs by its share of lung.
-    """
-    weight = lung_mask_BCDHW.float()
-    if stride > 1:
-        weight = F.avg_pool3d(weight, stride)
-    total_BC = torch.einsum("bcdhw,bdhw->bc", features_BCDHW.float(), weight[:, 0])
-    return total_BC / weight.sum(dim=(1, 2, 3, 4), keepdim=False)[:, None]
 
 
 def count_parameters(module: nn.Module) -> int:

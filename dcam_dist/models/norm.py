@@ -1,18 +1,20 @@
-"""Batch normalization whose statistics span the global batch of all ranks, on gloo and NCCL alike.
+"""The normalizations: over the global batch of all ranks, on gloo and NCCL alike, or of each scan for itself.
 
 Why batch and not instance normalization: instance normalization subtracts each scan's own mean and so erases the mean
 lung density, the very signal of emphysema. Why not torch's: ``SyncBatchNorm`` refuses CPU tensors, and statistics of
 one rank's few scans change the loss with the number of ranks.
 """
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from dcam_dist.models.checkpointing import is_recomputing
+from dcam_dist.models.normalize import Moments, Scope, moments, normalize
+from dcam_dist.models.passes import BY_SLABS, Passes
+
+EPS = 1e-5
 
 
 class GlobalBatchNorm3d(nn.Module):
@@ -29,84 +31,63 @@ class GlobalBatchNorm3d(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, *, momentum: float, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, *, momentum: float, passes: Passes = BY_SLABS) -> None:
         super().__init__()
-        self.momentum, self.eps = momentum, eps
+        self.momentum, self.scope = momentum, Scope(_sum_over_ranks, passes, EPS)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
-    def forward(self, x_BCDHW: Tensor) -> Tensor:
+    def forward(self, x_BCDHW: Tensor, *, relu: bool = False) -> Tensor:
         """Normalize; every rank must call this the same number of times while training."""
         if not self.training:
-            return _affine(x_BCDHW, self.weight, self.bias, self.running_mean, self.running_var, self.eps)
-        mean_C, var_C, count = global_moments(x_BCDHW)
+            y = F.batch_norm(x_BCDHW, self.running_mean, self.running_var, self.weight, self.bias, eps=EPS)
+            return y.relu_() if relu else y
+        of = moments(x_BCDHW, self.scope)
         if not is_recomputing():
-            self._track(mean_C, var_C, count)
-        moments = mean_C, var_C, count
-        y_BCDHW: Tensor = _Normalize.apply(x_BCDHW, self.weight, self.bias, *moments, self.eps)  # type: ignore[no-untyped-call]
-        return y_BCDHW
+            self._track(of)
+        return normalize(x_BCDHW, self.weight, self.bias, of, self.scope, relu=relu)
 
     @torch.no_grad()
-    def _track(self, mean_C: Tensor, var_C: Tensor, count: Tensor) -> None:
-        unbiased_C = var_C * (count / (count - 1).clamp_min(1)).to(var_C.dtype)
-        self.running_mean.lerp_(mean_C, self.momentum)
+    def _track(self, of: Moments) -> None:
+        unbiased_C = of.var_C * (of.count / (of.count - 1).clamp_min(1)).to(of.var_C.dtype)
+        self.running_mean.lerp_(of.mean_C, self.momentum)
         self.running_var.lerp_(unbiased_C, self.momentum)
 
 
-@torch.no_grad()
-def global_moments(x_BCDHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, biased variance (float32, (C,)) and count (float64, scalar) over the batch of all ranks.
+class InstanceNorm3d(nn.Module):
+    """Instance normalization (Ulyanov 2016): each channel of each scan by its own statistics, also in evaluation.
 
-    Each rank contributes its count n, n·mean and n·(variance + mean²), summed in float64 so that the difference of
-    large sums keeps its digits; the sum does not need equal counts on the ranks.
+    Statistics are float32 whatever the input's type, and the output has the input's type. There are no buffers.
     """
-    var_C, mean_C = torch.var_mean(x_BCDHW.float(), dim=(0, 2, 3, 4), correction=0)
-    mean_C, var_C = mean_C.double(), var_C.double()
-    n = x_BCDHW.numel() / x_BCDHW.shape[1]
-    sums = torch.cat([mean_C * n, (var_C + mean_C.square()) * n, mean_C.new_tensor([n])])
-    _sum_over_ranks(sums)
-    count = sums[-1]
-    first_C, second_C = (sums[:-1] / count).chunk(2)
-    return first_C.float(), (second_C - first_C.square()).clamp_min(0).float(), count
+
+    def __init__(self, channels: int, *, passes: Passes = BY_SLABS) -> None:
+        super().__init__()
+        self.scope = Scope(_sum_over_nobody, passes, EPS)
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_BCDHW: Tensor, *, relu: bool = False) -> Tensor:
+        """Normalize each scan for itself."""
+        cases, channels = x_BCDHW.shape[:2]
+        as_one = x_BCDHW.reshape(1, cases * channels, *x_BCDHW.shape[2:])
+        weight, bias = self.weight.repeat(cases), self.bias.repeat(cases)
+        return normalize(as_one, weight, bias, moments(as_one, self.scope), self.scope, relu=relu).view_as(x_BCDHW)
 
 
-class _Normalize(torch.autograd.Function):
-    """y = (x − μ)/σ·w + b with μ and σ of the global batch; the backward pass sums its two moments over all ranks."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, count: Tensor, eps: float
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight, mean, torch.rsqrt(var + eps), count)
-        return _affine(x, weight, bias, mean, var, eps)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, mean, inverse_std, count = ctx.saved_tensors
-        channels = (1, -1, 1, 1, 1)
-        x_hat = (x.float() - mean.view(channels)).mul_(inverse_std.view(channels))
-        grad = grad.float()
-        grad_bias = grad.sum(dim=(0, 2, 3, 4))
-        grad_weight = torch.einsum("bcdhw,bcdhw->c", grad, x_hat)
-        sums = torch.cat([grad_bias, grad_weight]).double()
-        _sum_over_ranks(sums)
-        mean_grad, mean_grad_x_hat = ((sums / count).float().view(2, *channels)).unbind(0)
-        inner = grad.sub(mean_grad).sub_(x_hat.mul_(mean_grad_x_hat))
-        grad_x = inner.mul_((weight * inverse_std).view(channels)).to(x.dtype)
-        # the parameters' gradients stay local sums: the engine adds them up over the ranks like all others
-        return grad_x, grad_weight, grad_bias, None, None, None, None
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, eps: float) -> Tensor:
-    return torch.nn.functional.batch_norm(x, mean, var, weight, bias, training=False, eps=eps)
+def global_moments(x_BCDHW: Tensor) -> Moments:
+    """Moments over the batch of all ranks, the same on all of them."""
+    return moments(x_BCDHW, Scope(_sum_over_ranks, BY_SLABS, EPS))
 
 
 def _sum_over_ranks(sums: Tensor) -> None:
     if dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(sums, group=_group)
+
+
+def _sum_over_nobody(sums: Tensor) -> None:
+    """One scan's statistics are complete."""
 
 
 _group: dist.ProcessGroup | None = None

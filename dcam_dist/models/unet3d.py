@@ -1,10 +1,8 @@
 """The proposed feature network f_θ: a 3D U-Net whose last up-sampling level gives dense features."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dcam_dist.models.blocks import ConvFactory, DoubleConv, UpConv
-from dcam_dist.models.checkpointing import Policy, run_block
 
 LEVELS = 3
 
@@ -23,18 +21,18 @@ class UNet3D(nn.Module):
 
     stride = 1
 
-    def __init__(self, filters: int, *, conv: ConvFactory, policy: Policy) -> None:
+    def __init__(self, filters: int, *, conv: ConvFactory) -> None:
         super().__init__()
         f = filters
-        self.channels, self.policy = 2 * f, policy
+        self.channels = 2 * f
         self.down = nn.ModuleList(
             [
                 DoubleConv(1, f, 2 * f, conv=conv),
-                DoubleConv(2 * f, 2 * f, 4 * f, conv=conv),
-                DoubleConv(4 * f, 4 * f, 8 * f, conv=conv),
+                DoubleConv(2 * f, 2 * f, 4 * f, conv=conv, pool=True),
+                DoubleConv(4 * f, 4 * f, 8 * f, conv=conv, pool=True),
             ]
         )
-        self.bottleneck = DoubleConv(8 * f, 8 * f, 16 * f, conv=conv)
+        self.bottleneck = DoubleConv(8 * f, 8 * f, 16 * f, conv=conv, pool=True)
         self.up = nn.ModuleList(
             [
                 UpConv(16 * f, 8 * f, 8 * f, conv=conv),
@@ -47,12 +45,11 @@ class UNet3D(nn.Module):
         """Dense features of shape (B, 2f, D, H, W) from volumes of shape (B, 1, D, H, W), sizes divisible by 8."""
         x, skips = volume_BCDHW, []
         for block in self.down:
-            skip = run_block(block, x, policy=self.policy)
-            skips.append(skip)
-            x = F.max_pool3d(skip, 2)
-        x = run_block(self.bottleneck, x, policy=self.policy)
-        for block in list(self.up)[:-1]:
-            x = run_block(block, x, skips.pop(), policy=self.policy)
-        dense = self.up[-1]
-        assert isinstance(dense, UpConv)  # noqa: S101  (module lists forget their element type)
-        return run_block(dense if last_relu else dense.before_last_relu, x, skips.pop(), policy=self.policy)
+            x = block(x)
+            skips.append(x)
+        x = self.bottleneck(x)
+        last = len(self.up) - 1
+        for level, block in enumerate(self.up):
+            x = block(x, skips.pop(), last_relu=last_relu or level < last)
+        features: Tensor = x
+        return features

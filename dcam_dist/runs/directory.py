@@ -1,68 +1,90 @@
-"""Open a run's directory for training, or read back what a run was."""
+"""Open a run's directory for training: a new one, one to go on in, or one whose run is moved aside."""
 
-import difflib
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from dcam_dist.config import Config, dump_config, load_config
+from dcam_dist.cohort.durable import sync
+from dcam_dist.config import Config
 from dcam_dist.errors import EnvironmentFault, UsageError
+from dcam_dist.runs.changes import accept_changes, check_keys
+from dcam_dist.runs.lock import LOCK
+from dcam_dist.runs.places import FOLDER
+from dcam_dist.runs.run_config import CONFIG, UNFINISHED, write_run_config
 
-CONFIG = "config.yaml"
-# what does not change the trained weights; the cohort may have moved, its cases are checked against the checkpoint
-_MAY_DIFFER: dict[str, Any] = {
-    "evaluation": True,
-    "maps": True,
-    "ingest": True,
-    "output": True,
-    "data": {"cohort", "prefetch", "threads", "stage"},
-    "training": {"timeout_s", "keep_checkpoints"},
-}
+_LOG = logging.getLogger(__name__)
+_RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 
 
-def open_run_directory(config: Config) -> Path:
+def open_run_directory(config: Config, *, fresh: bool = False, changes: Sequence[str] = ()) -> Path:
     """Create ``config.output``, or accept it when it holds a run of the same configuration to go on with.
 
+    Call it on rank 0 alone, while it holds ``run_lock(config.output)``.
+
+    Args:
+        config: The resolved configuration.
+        fresh: Move a run that is there aside, whole, to ``RUN.old-1`` (the next free number), and begin anew. Not where
+            a scheduler or launcher has restarted the same command: that goes on.
+        changes: Keys that may differ from the run's configuration; the others may not.
+
     Raises:
-        UsageError: When no output is set, or the directory holds a run of another configuration; shows the difference.
+        UsageError: When no output is set, the directory holds something that is no run, or a run of another
+            configuration; shows the difference.
+        DataError: When settings change and no checkpoint verifies.
         EnvironmentFault: When the directory cannot be written.
     """
     if config.output is None:
         raise UsageError("output: not set; say where the run goes with output=RUN")
+    check_keys(changes)
     run = config.output
-    if (run / CONFIG).is_file():
-        _refuse_changes(run, config)
-        return run
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise UsageError(f"{run}: exists and holds no run; choose another output")
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / CONFIG).write_text(dump_config(config), encoding="utf-8")
+        if (run / CONFIG).is_file() and not (fresh and _first_start()):
+            _check_writable(run)
+            accept_changes(run, config, changes)
+        elif (run / CONFIG).is_file():
+            _begin_anew(run.resolve(), config)
+        else:
+            _begin(run, config)
     except OSError as error:
         raise EnvironmentFault(f"{run}: cannot be written ({error.strerror}); choose another output") from None
     return run
 
 
-def read_run_config(run: str | Path) -> Config:
-    """The resolved configuration of a run.
-
-    Raises:
-        UsageError: When there is no run at the path.
-    """
-    file = Path(run) / CONFIG
-    if not file.is_file():
-        raise UsageError(f"{run}: no run here; make one with: torchrun -m dcam_dist train output={run} …")
-    return load_config(file).model_copy(update={"output": Path(run)})
+def _begin(run: Path, config: Config) -> None:
+    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, UNFINISHED}):
+        raise UsageError(f"{run}: exists and holds no run; choose another output")
+    run.mkdir(parents=True, exist_ok=True)
+    write_run_config(run, config)
+    sync(run.parent)
 
 
-def _refuse_changes(run: Path, config: Config) -> None:
-    before, now = (_training_part(c) for c in (read_run_config(run), config))
-    if before != now:
-        lines = difflib.unified_diff(before.splitlines(), now.splitlines(), lineterm="", n=0)
-        changes = ", ".join(line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---"))
-        raise UsageError(f"{run}: holds a run of another configuration ({changes}); choose another output")
+def _begin_anew(run: Path, config: Config) -> None:
+    """The new directory is made beside and renamed into place with the lock in it: there is no moment without one."""
+    aside = next(path for number in count(1) if not (path := run.with_name(f"{run.name}.old-{number}")).exists())
+    side = run.with_name(f".{run.name}.new")
+    shutil.rmtree(side, ignore_errors=True)
+    side.mkdir()
+    write_run_config(side, config)
+    run.rename(aside)
+    if (aside / LOCK).exists():
+        (aside / LOCK).rename(side / LOCK)
+    side.rename(run)
+    sync(run.parent)
+    _LOG.info("%s: the run that was here is now %s", run, aside)
 
 
-def _training_part(config: Config) -> str:
-    return yaml.safe_dump(config.model_dump(mode="json", exclude=_MAY_DIFFER), sort_keys=False)
+def _first_start() -> bool:
+    """Whether no scheduler or launcher has started this very command before."""
+    again = [name for name in _RESTARTS if os.environ.get(name, "0") not in ("", "0")]
+    if again:
+        _LOG.warning("--fresh is for the first start; restarted (%s), so the run goes on", again[0])
+    return not again
+
+
+def _check_writable(run: Path) -> None:
+    for folder in (run, run / FOLDER):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            raise EnvironmentFault(f"{folder}: is read-only; make it writable, or choose another output")

@@ -1,29 +1,48 @@
-"""Metrics of a run: one JSON line an epoch, TensorBoard, and one line on the console."""
+"""Metrics of a run: one JSON line an epoch, TensorBoard, and MLflow where it is asked for."""
 
 import json
 import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+from dcam_dist.config import Config
+from dcam_dist.errors import EnvironmentFault
+from dcam_dist.runs.event_file import EventFile
+from dcam_dist.runs.mlflow_log import MlflowLog
+from dcam_dist.runs.run_config import replace_file
 
 JSONL = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
 
 
 class MetricsLog:
-    """Appends to ``RUN/metrics.jsonl`` and ``RUN/tensorboard``. Used by rank 0 alone.
+    """Appends to ``RUN/metrics.jsonl`` and ``RUN/tensorboard``, and to MLflow's files. Used by rank 0 alone.
 
     Lines of epochs that a resumed run repeats are dropped on opening, so the file tells each epoch once.
+
+    Args:
+        run: The run's directory.
+        completed_epochs: Epochs that the checkpoint has left behind; a run resumed inside an epoch repeats its line.
+        mlflow: Is told the same; closed with this.
+
+    Raises:
+        EnvironmentFault: When the files cannot be written; so does ``write``.
     """
 
-    def __init__(self, run: Path, completed_epochs: int) -> None:
-        self._path = run / JSONL
+    def __init__(self, run: Path, completed_epochs: int, mlflow: MlflowLog | None = None) -> None:
+        self._path, self._mlflow = run / JSONL, mlflow
         kept = [line for line in read_metrics(run) if line["epoch"] < completed_epochs]
-        temporary = self._path.with_name(f".{JSONL}")
-        temporary.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
-        temporary.replace(self._path)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=completed_epochs)
+        with _written(self._path):
+            replace_file(self._path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
+        with _written(run / TENSORBOARD):
+            self._events = EventFile(run / TENSORBOARD, completed_epochs)
+        if mlflow is not None:
+            for line in kept:  # those that it lacks: it may be asked for later than the run
+                mlflow.write(line["epoch"], _flat(line))
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -31,37 +50,74 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._board.close()
+        if self._mlflow is not None:
+            self._mlflow.close(error)
+        self._events.close()
 
-    def write(self, metrics: dict[str, Any]) -> None:
+    def write(self, metrics: Mapping[str, Any]) -> None:
         """Record the metrics of one epoch; ``metrics["epoch"]`` says which. NaN becomes null."""
         clean = {name: _clean(value) for name, value in metrics.items()}
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(clean) + "\n")
-        for name, value in _flat(clean):
-            self._board.add_scalar(name, value, clean["epoch"])
-        self._board.flush()
+        with _written(self._path):
+            _append_whole(self._path, f"{json.dumps(clean)}\n".encode())
+        scalars = _flat(clean)
+        with _written(self._path.parent / TENSORBOARD):
+            self._events.add(clean["epoch"], scalars)
+        if self._mlflow is not None:
+            self._mlflow.write(clean["epoch"], scalars)
+
+
+def open_metrics(run: Path, config: Config, completed_epochs: int) -> MetricsLog:
+    """The log of a run, with MLflow where ``config.training.mlflow`` asks for it.
+
+    Raises:
+        EnvironmentFault: When the files cannot be written, or MLflow is not installed.
+    """
+    folder = config.training.mlflow
+    return MetricsLog(run, completed_epochs, MlflowLog(run, config, folder) if folder is not None else None)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a last line that was cut off is left out."""
+    """The lines of ``metrics.jsonl``, without any that was cut off or is damaged."""
     path = run / JSONL
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except json.JSONDecodeError:
-            break
+            continue
+        if isinstance(line, dict) and isinstance(line.get("epoch"), int):
+            lines.append(line)
     return lines
 
 
+def _append_whole(path: Path, line: bytes) -> None:
+    with path.open("ab", buffering=0) as stream:
+        written = stream.write(line)
+        if written != len(line):  # a disk that fills up takes a part and says no only to the next write
+            stream.write(line[written:])
+        os.fsync(stream.fileno())  # the checkpoint of the epoch comes next; no start would make up a lost line
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path}: cannot be written ({error.strerror}); make room or mend its permissions, and run the same "
+            "command again to go on"
+        ) from None
+
+
 def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _clean(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+def _flat(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     scalars = []
     for name, value in metrics.items():
         if isinstance(value, dict):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from dcam_dist.cohort import Cohort, open_cohort
 from dcam_dist.config import Config
-from dcam_dist.errors import UsageError
+from dcam_dist.errors import DataError, UsageError
 from dcam_dist.models import ClusterNetwork, build_network
-from dcam_dist.runs.checkpoint import Checkpoint, latest_checkpoint
-from dcam_dist.runs.directory import read_run_config
+from dcam_dist.runs.checkpoint import Checkpoint
+from dcam_dist.runs.checkpoints import latest_checkpoint
+from dcam_dist.runs.run_config import read_run_config
+from dcam_dist.types import Assignment
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +22,14 @@ class RestoredRun:
         config: Its resolved configuration; ``config.data.cohort`` is the cohort it was trained on.
         network: The network with the run's weights, in evaluation mode, on the CPU.
         checkpoint: The newest checkpoint; its ``clustering`` is ``None`` for supervised runs.
+        assignment: The closing clusters, or the grades, of the training cases.
     """
 
     path: Path
     config: Config
     network: ClusterNetwork
     checkpoint: Checkpoint
+    assignment: Assignment
 
 
 def restore_run(run: str | Path) -> RestoredRun:
@@ -40,9 +44,15 @@ def restore_run(run: str | Path) -> RestoredRun:
         raise UsageError(f"{run}: training has not finished; go on with: dcam-dist train --config {run}/config.yaml")
     network = build_network(config)
     prefix = "network."
-    network.load_state_dict({n.removeprefix(prefix): t for n, t in checkpoint.engine.items() if n.startswith(prefix)})
+    weights = {n.removeprefix(prefix): t for n, t in checkpoint.engine.items() if n.startswith(prefix)}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise DataError(f"{run}: its newest checkpoint holds another network than its config.yaml describes") from None
+    if checkpoint.assignment is None:
+        raise DataError(f"{run}: its closing checkpoint holds no assignment")
     network.eval()
-    return RestoredRun(Path(run), config, network, checkpoint)
+    return RestoredRun(Path(run), config, network, checkpoint, checkpoint.assignment)
 
 
 def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
@@ -70,7 +80,7 @@ def check_training_cases(cohort: Cohort, checkpoint: Checkpoint) -> None:
         UsageError: Says how many differ.
     """
     present = {case.case_id for case in cohort.split("train")}
-    if differing := len(present.symmetric_difference(checkpoint.assignment.case_id_N)):
+    if differing := len(present.symmetric_difference(checkpoint.case_id_N)):
         raise UsageError(
             f"{cohort.path}: its training split differs in {differing} cases from the one this run was trained on "
             "(ingested again since?); train anew into another output"

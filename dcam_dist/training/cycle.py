@@ -4,87 +4,112 @@
 These features were later scaled and PCA-reduced. Next, k-means clustering was applied … The cluster assignment was
 used as the classification pseudo-label for training a classification head g_W together with f_θ … The parameters
 in g_W were reset to a random initialization at each epoch before training g_W."
+
+Each phase takes the state that the one before it left, and leaves its own; so the cycle goes on from any of them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
 
 import torch
 
-from dcam_dist.profiling import PhaseTimer
-from dcam_dist.training.epoch import EpochOutcome, train_epoch
+from dcam_dist.distributed import agree_on_place
+from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.extract import Extraction, extract_readable
 from dcam_dist.training.job import TrainingJob
-from dcam_dist.training.pseudo_labels import Clustered, cluster_cases
-from dcam_dist.types import Assignment
+from dcam_dist.training.pseudo_labels import cluster_cases
+from dcam_dist.training.state import CycleState
+from dcam_dist.types import Phase
+
+PhaseOfCycle = Callable[[TrainingJob, CycleState], CycleState]
 
 
-@dataclass(frozen=True, eq=False)
-class EpochResult:
-    """One turn of the cycle.
-
-    Attributes:
-        epoch: Its number, from 0.
-        clustered: The clustering that gave its pseudo-labels.
-        previous: The assignment before it; ``None`` in the first epoch.
-        outcome: Loss, steps, stall.
-        seconds: Wall seconds of each phase.
-        extract_stall_s: Seconds that the extraction waited for volumes.
-    """
-
-    epoch: int
-    clustered: Clustered
-    previous: Assignment | None
-    outcome: EpochOutcome
-    seconds: dict[str, float]
-    extract_stall_s: float = 0.0
-
-
-def run_cycle(
-    job: TrainingJob, *, first_epoch: int, previous: Assignment | None, on_epoch: Callable[[EpochResult], None]
-) -> Clustered:
-    """Turn the cycle until the last epoch.
-
-    Args:
-        job: Data, engine, settings.
-        first_epoch: Where to go on; 0 for a fresh start.
-        previous: The assignment of the epoch before.
-        on_epoch: Called on every rank after each epoch; it logs and saves.
+def run_cycle(job: TrainingJob, state: CycleState) -> CycleState:
+    """Turn the cycle from where it stands to its end.
 
     Returns:
-        The closing clustering: the features of the finished network, clustered once more and matched to the ids that
-        the head was trained on, so that centroids, head and maps speak of the same clusters.
+        The state with the closing clustering: the features of the finished network, clustered once more and matched to
+        the ids that the head was trained on, so that centroids, head and maps speak of the same clusters.
+
+    Raises:
+        StopRequested: When it was asked to leave; a checkpoint then holds the state.
     """
-    epochs = job.config.training.epochs
-    for epoch in range(first_epoch, epochs):
-        timer = PhaseTimer()
-        with timer.phase("extract"):
-            found = extract_training_features(job, epoch)
-        with timer.phase("cluster"):
-            clustered = cluster_cases(found.table, previous, epoch, job)
-        with timer.phase("reset"):
-            job.engine.reset_head(torch.Generator().manual_seed(job.seed("head", epoch)))
-        with timer.phase("train"):
-            outcome = train_epoch(job, clustered.assignment.label_N, epoch)
-        on_epoch(EpochResult(epoch, clustered, previous, outcome, timer.seconds, found.stall_s))
-        previous = clustered.assignment
-    return cluster_cases(extract_training_features(job, epochs).table, previous, epochs, job)
+    phases = {Phase.EXTRACT: extract, Phase.CLUSTER: cluster, Phase.RESET: reset_head, Phase.TRAIN: train}
+    return run_phases(job, state, phases)
 
 
-def extract_training_features(job: TrainingJob, epoch: int) -> Extraction:
-    """Features of the training cases under the present weights; those found damaged are set aside.
+def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, PhaseOfCycle]) -> CycleState:
+    """Run the phase that comes next until the state is done; between two phases the ranks meet.
+
+    Raises:
+        RankLost: When the ranks are at different places.
+    """
+    while state.position.phase is not Phase.DONE:
+        agree_on_place(str(state.position), job.context)
+        state = phases[state.position.phase](job, state)
+        if state.between_epochs():
+            job.boundary.close_epoch(state)
+        if state.position.phase is not Phase.DONE:
+            job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
+    return state
+
+
+def extract(job: TrainingJob, state: CycleState) -> CycleState:
+    """Features of the training cases under the present weights; cases found damaged are set aside."""
+    started = time.perf_counter()
+    found = extract_training_features(job, state)
+    seconds = state.spent("extract", time.perf_counter() - started)
+    return state.then(Phase.CLUSTER, features=found.table, seconds=seconds, extract_stall_s=found.stall_s)
+
+
+def cluster(job: TrainingJob, state: CycleState) -> CycleState:
+    """Scale, PCA, k-means: the pseudo-labels; after the last epoch the closing clustering."""
+    assert state.features is not None  # noqa: S101
+    started = time.perf_counter()
+    job.progress.phase(state.position, 0)
+    previous = state.clustered.assignment if state.clustered else None
+    clustered = cluster_cases(state.features, previous, state.position.epoch, job)
+    seconds = state.spent("cluster", time.perf_counter() - started)
+    closing = state.position.epoch == job.config.training.epochs
+    return state.then(Phase.DONE if closing else Phase.RESET, clustered=clustered, previous=previous, seconds=seconds)
+
+
+def reset_head(job: TrainingJob, state: CycleState) -> CycleState:
+    """A new random head, the same on all ranks."""
+    started = time.perf_counter()
+    job.engine.reset_head(torch.Generator().manual_seed(job.seed("head", state.position.epoch)))
+    return state.then(Phase.TRAIN, seconds=state.spent("reset", time.perf_counter() - started))
+
+
+def train(job: TrainingJob, state: CycleState) -> CycleState:
+    """Network and head together on the pseudo-labels."""
+    trained, result = train_epoch(job, state)
+    job.on_epoch(result)
+    return trained.next_epoch(Phase.EXTRACT)
+
+
+def extract_training_features(job: TrainingJob, state: CycleState) -> Extraction:
+    """As ``extract``, without a new state.
 
     Raises:
         DataError: When too many cases are damaged.
     """
     settings = job.config
+    case_ids = [case_id for case_id in job.case_id_N if case_id not in job.aside]
+    job.progress.phase(state.position, len(case_ids))
     found = extract_readable(
         job.engine.network,
         job.cohort,
-        [case_id for case_id in job.case_id_N if case_id not in job.aside],
+        case_ids,
         settings.data,
         job.context,
         last_relu=settings.training.last_relu,
+        on_volumes=lambda volumes: _extracted(job, state, volumes),
     )
-    job.aside.add(found.damaged, epoch, "extract")
+    job.aside.add(found.damaged, state.position.epoch, "extract")
     return found
+
+
+def _extracted(job: TrainingJob, state: CycleState, volumes: int) -> None:
+    job.progress.advance(volumes)
+    job.boundary.cross(lambda: state)

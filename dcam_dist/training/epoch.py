@@ -1,81 +1,82 @@
 """One epoch of training f_θ and g_W together on given labels."""
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from dcam_dist.cohort import VolumeBatch, stream_batches
-from dcam_dist.distributed import max_over_ranks, share_notes, sum_over_ranks
+from dcam_dist.distributed import StepOutcome, max_over_ranks, sum_over_ranks
 from dcam_dist.errors import DataError
-from dcam_dist.training.extract import to_device
-from dcam_dist.training.job import TrainingJob, derived_seed
-from dcam_dist.training.sampler import draw_batches, rank_share, without_rows
+from dcam_dist.training.job import TrainingJob
+from dcam_dist.training.sampler import draw_batches, without_rows
+from dcam_dist.training.schedule import rate_factor
+from dcam_dist.training.state import CycleState, EpochOutcome, EpochResult, TrainingProgress
+from dcam_dist.training.step import patch_seeds, shares_of, train_step
+from dcam_dist.types import Position
 
-
-@dataclass(frozen=True)
-class EpochOutcome:
-    """What an epoch of training came to.
-
-    Attributes:
-        loss: Mean loss over all draws of all ranks.
-        hit_rate: Share of the draws whose label the head gave before the step that used them.
-        steps: Optimizer steps.
-        volumes: Cases drawn by all ranks.
-        stall_s: Seconds that a rank waited for volumes, of the one that waited longest.
-    """
-
-    loss: float
-    hit_rate: float
-    steps: int
-    volumes: int
-    stall_s: float
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Tally:
-    """What this rank adds up: loss and hits on its device, seconds waited, and the steps of all."""
+    """What this rank adds up: loss, hits and draws on its device, seconds waited; and what all count alike."""
 
-    loss_and_hits: torch.Tensor
-    stall_s: float = 0.0
-    steps: int = 0
+    batch_SB: NDArray[np.int64]
+    loss_hits_draws: torch.Tensor
+    stall_s: float
+    skipped: int
+    steps: int
+
+    def progress(self) -> TrainingProgress:
+        loss_sum, hits, draws = self.loss_hits_draws.tolist()
+        return TrainingProgress(self.batch_SB, loss_sum, hits, draws, self.stall_s, self.skipped)
 
 
-def train_epoch(job: TrainingJob, label_N: NDArray[np.int64], epoch: int) -> EpochOutcome:
+def train_epoch(job: TrainingJob, state: CycleState) -> tuple[CycleState, EpochResult]:
     """Minimize the multinomial logistic loss of the head's logits on the labels, over one epoch's draws.
 
-    Every rank takes the same number of steps and has at least one case in each. Where a rank meets a damaged case, all
-    leave it out of the rest of the draws, make whole batches of the others and go on.
+    Every rank takes the same number of steps and has at least one case in each part of it. Where a rank meets a damaged
+    case, all leave it out of the rest of the draws, make whole batches of the others and go on.
 
     Args:
         job: Engine, data and settings.
-        label_N: Label of each of ``job.case_id_N``; negative ones are not drawn.
-        epoch: Seeds the order and the places of patches.
+        state: Before the training phase, or at one of its steps.
+
+    Returns:
+        The state with the phase's seconds, and what the epoch came to.
 
     Raises:
-        DataError: When the loss is no longer finite (the last checkpoint is then the last good state), when too many
-            cases are damaged, or no labelled one is left.
+        DataError: When more than ``training.skipped_steps`` had a loss that is not finite (weights and the last
+            checkpoint are then good), when too many cases are damaged, or no labelled one is left.
+        StopRequested: When the run was asked to leave; it has saved.
     """
-    settings, context = job.config.training, job.context
-    tally = _Tally(torch.zeros(2, dtype=torch.float64, device=context.device))
-    batch_SB = _draw(job, label_N, epoch)
+    assert state.clustered is not None  # noqa: S101
+    label_N = state.clustered.assignment.label_N
+    tally = _resume(job, state, label_N)
     job.engine.network.train()
-    while len(batch_SB):
-        done = tally.steps
-        if _train_until_damage(job, batch_SB, label_N, epoch, tally):
-            break
-        batch_SB = without_rows(batch_SB[tally.steps - done :], job.aside.rows())
-    if not tally.steps:
-        raise DataError(f"epoch {epoch}: no undamaged case with a label is left to train on; mend the cohort")
-    draws = tally.steps * settings.batch_size
-    loss, hit_rate = (sum_over_ranks(tally.loss_and_hits) / draws).tolist()
-    if not np.isfinite(loss):
-        raise DataError(f"epoch {epoch}: the loss is not finite; lower training.optimizer.lr and start again")
-    return EpochOutcome(loss, hit_rate, tally.steps, draws, max_over_ranks(tally.stall_s, context))
+    size = job.config.training.batch_size
+    job.progress.phase(state.position, (tally.steps + len(tally.batch_SB)) * size, tally.steps * size)
+    started = time.perf_counter()
+    while len(tally.batch_SB):
+        if not _train_until_damage(job, state, label_N, tally, started):
+            tally.batch_SB = without_rows(tally.batch_SB, job.aside.rows())
+    seconds = state.spent("train", time.perf_counter() - started)
+    outcome = _outcome(job, tally, state.position.epoch)
+    trained = replace(state, training=tally.progress(), seconds=seconds)
+    result = EpochResult(state.position.epoch, state.clustered, state.previous, outcome, seconds, state.extract_stall_s)
+    return trained, result
+
+
+def _resume(job: TrainingJob, state: CycleState, label_N: NDArray[np.int64]) -> _Tally:
+    before = state.training or TrainingProgress(_draw(job, label_N, state.position.epoch))
+    sums = torch.tensor([before.loss_sum, before.hits, before.draws], dtype=torch.float64, device=job.context.device)
+    return _Tally(before.batch_SB, sums, before.stall_s, before.skipped, state.position.step)
 
 
 def _draw(job: TrainingJob, label_N: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
@@ -91,61 +92,81 @@ def _draw(job: TrainingJob, label_N: NDArray[np.int64], epoch: int) -> NDArray[n
     )
 
 
+def _outcome(job: TrainingJob, tally: _Tally, epoch: int) -> EpochOutcome:
+    loss_sum, hits, draws = sum_over_ranks(tally.loss_hits_draws).tolist()
+    if not tally.steps:
+        raise DataError(f"epoch {epoch + 1}: no undamaged case with a label is left to train on; mend the cohort")
+    if not draws:
+        raise _not_finite(job, tally, epoch)
+    stall_s, taken = max_over_ranks(tally.stall_s, job.context), round(draws) // job.config.training.batch_size
+    return EpochOutcome(loss_sum / draws, hits / draws, taken, round(draws), stall_s, tally.skipped)
+
+
 def _train_until_damage(
-    job: TrainingJob, batch_SB: NDArray[np.int64], label_N: NDArray[np.int64], epoch: int, tally: _Tally
+    job: TrainingJob, state: CycleState, label_N: NDArray[np.int64], tally: _Tally, started: float
 ) -> bool:
     """Take a step with each batch; stop before the first of which a case is damaged. Whether all were taken."""
-    context = job.context
-    shares = [rank_share(batch, context.rank, context.world_size) for batch in batch_SB.tolist()]
-    names = [[job.case_id_N[row] for row in share] for share in shares]
-    seeds = patch_seeds(job, shares, epoch, tally.steps)
-    with closing(stream_batches(job.cohort, names, job.config.data, patch_seeds=seeds)) as batches:
-        # next() in the call: a name for the batch would keep its volumes while the next one is read
-        return all(_take_step(job, next(batches), label_N[share], epoch, tally) for share in shares)
+    epoch, total = state.position.epoch, tally.steps + len(tally.batch_SB)
 
+    def here() -> CycleState:
+        seconds = state.spent("train", time.perf_counter() - started)
+        position = Position(epoch, state.position.phase, tally.steps)
+        return replace(state, position=position, training=tally.progress(), seconds=seconds)
 
-def _take_step(job: TrainingJob, batch: VolumeBatch, label_B: NDArray[np.int64], epoch: int, tally: _Tally) -> bool:
-    tally.stall_s += batch.stall_s
-    damaged = share_notes(batch.damaged, job.context)
-    if damaged:
-        job.aside.add(damaged, epoch, "train")
-        return False
-    tally.loss_and_hits += train_step(job, batch, label_B)
-    tally.steps += 1
+    with closing(_parts_of_batches(job, tally.batch_SB, epoch, tally.steps)) as steps:
+        while len(tally.batch_SB):
+            parts = next(steps)
+            tally.stall_s += sum(part.stall_s for part in parts)
+            damaged = job.boundary.cross(here, _damaged(parts))
+            if damaged:
+                job.aside.add(damaged, epoch, "train")
+                return False
+            rate = rate_factor(job.config.training.optimizer, epoch + tally.steps / total, job.config.training.epochs)
+            _take_step(job, parts, label_N, tally, epoch, rate)
+            del parts  # its volumes would stay in memory while the next ones are read
     return True
 
 
-def patch_seeds(
-    job: TrainingJob, shares: Sequence[Sequence[int]], epoch: int, first_step: int
-) -> list[list[int]] | None:
-    """A seed for the place of each patch of this rank's shares, from the run's seed, the epoch and the draw's number.
-
-    The number counts the draws of all ranks, so that a draw has the same patch on any number of them. ``None`` where
-    whole volumes are trained on.
-    """
-    if job.config.data.patch is None:
-        return None
-    rank, world, size = job.context.rank, job.context.world_size, job.config.training.batch_size
-    of_epoch = job.seed("patch", epoch)
-    return [
-        [derived_seed(of_epoch, "draw", step * size + rank + index * world) for index in range(len(share))]
-        for step, share in enumerate(shares, start=first_step)
-    ]
+def _take_step(
+    job: TrainingJob, parts: Sequence[VolumeBatch], label_N: NDArray[np.int64], tally: _Tally, epoch: int, rate: float
+) -> None:
+    batch_B, tally.batch_SB = tally.batch_SB[0], tally.batch_SB[1:]
+    loss_hits_draws, outcome = train_step(job, parts, batch_B, label_N, rate)
+    tally.steps += 1
+    job.progress.advance(len(batch_B), loss=loss_hits_draws[0] / loss_hits_draws[2])
+    if outcome is StepOutcome.TAKEN:
+        tally.loss_hits_draws += loss_hits_draws
+    elif outcome is StepOutcome.NOT_FINITE:
+        tally.skipped += 1
+        _tolerate(job, tally, epoch)
 
 
-def train_step(job: TrainingJob, batch: VolumeBatch, label_B: NDArray[np.int64] | Sequence[int]) -> torch.Tensor:
-    """One optimizer step on this rank's share of a global batch.
+def _tolerate(job: TrainingJob, tally: _Tally, epoch: int) -> None:
+    if tally.skipped > job.config.training.skipped_steps:
+        raise _not_finite(job, tally, epoch)
+    if job.context.is_main:
+        log.warning("epoch %d, step %d: loss or gradient not finite; left out", epoch + 1, tally.steps)
 
-    The engine averages gradients over the ranks, and shares may differ by one case: so the summed loss is scaled by
-    ranks / global batch, which makes the averaged gradient that of the mean loss over the whole batch.
 
-    Returns:
-        This rank's summed loss and number of hits, detached, float64, on its device.
-    """
-    volume, mask = to_device(batch, job.context)
-    target = torch.as_tensor(np.asarray(label_B), device=job.context.device)
-    logits_BK = job.engine.forward(volume, mask)
-    loss_sum = F.cross_entropy(logits_BK, target, reduction="sum")
-    job.engine.backward(loss_sum * (job.context.world_size / job.config.training.batch_size))
-    job.engine.step()
-    return torch.stack([loss_sum.detach(), (logits_BK.detach().argmax(dim=1) == target).sum()]).double()
+def _not_finite(job: TrainingJob, tally: _Tally, epoch: int) -> DataError:
+    return DataError(
+        f"epoch {epoch + 1}, step {tally.steps}: loss or gradient not finite, {tally.skipped} times in this epoch "
+        f"(training.skipped_steps={job.config.training.skipped_steps}); the last checkpoint holds good weights: go on "
+        "with a lower training.optimizer.lr and --change training.optimizer.lr"
+    )
+
+
+def _damaged(parts: Sequence[VolumeBatch]) -> Mapping[str, str]:
+    return {case_id: fault for part in parts for case_id, fault in part.damaged.items()}
+
+
+def _parts_of_batches(
+    job: TrainingJob, batch_SB: NDArray[np.int64], epoch: int, first_step: int
+) -> Generator[list[VolumeBatch]]:
+    """For each step, this rank's share of each part of the global batch, all in main memory."""
+    shares = [share for batch_B in batch_SB for share in shares_of(job, batch_B)]
+    names = [[job.case_id_N[row] for row in share] for share in shares]
+    seeds = patch_seeds(job, epoch, first_step, len(batch_SB))
+    with closing(stream_batches(job.cohort, names, job.config.data, patch_seeds=seeds)) as batches:
+        for _ in range(len(batch_SB)):
+            yield [next(batches) for _ in range(job.config.training.accumulation)]

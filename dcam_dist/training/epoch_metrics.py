@@ -12,46 +12,60 @@ from dcam_dist.metrics import (
     normalized_mutual_information,
     silhouette,
 )
-from dcam_dist.profiling import peak_memory_bytes
-from dcam_dist.training.cycle import EpochResult
 from dcam_dist.training.job import TrainingJob
+from dcam_dist.training.schedule import rate_factor
+from dcam_dist.training.state import EpochResult
 
+TOLD = (
+    ("nmi_previous", "NMI"),
+    ("silhouette", "silhouette"),
+    ("davies_bouldin", "DB"),
+    ("validation_loss", "validation loss"),
+    ("validation_accuracy", "validation accuracy"),
+)
 TOLD_STALL = 0.02  # share of a phase's time that a console line tells
 
 
-def epoch_metrics(result: EpochResult, job: TrainingJob) -> dict[str, Any]:
-    """One JSON-ready record: loss, cluster quality and agreement, seconds, throughput, memory.
+def epoch_metrics(result: EpochResult, job: TrainingJob, *, peak_memory_bytes: int) -> dict[str, Any]:
+    """One JSON-ready record, which docs/run_directory.md describes field by field.
 
-    ``accuracy`` is on the training split with the matching fitted on it (supervised: on the draws
-    of the epoch); it is for watching, not for reporting.
+    Args:
+        result: The epoch.
+        job: Whose boundary is asked for the seconds that it has spent in saving: call once an epoch.
+        peak_memory_bytes: Of the rank that needed most.
     """
-    outcome = result.outcome
+    outcome, config = result.outcome, job.config
     values: dict[str, Any] = {
         "epoch": result.epoch,
         "loss": outcome.loss,
         "hit_rate": outcome.hit_rate,
         "steps": outcome.steps,
-        "seconds": result.seconds,
+        "skipped_steps": outcome.skipped,
+        "learning_rate_factor": rate_factor(config.training.optimizer, result.epoch, config.training.epochs),
+        "seconds": dict(result.seconds),
+        "checkpoint_seconds": job.boundary.saving_s(),
         "volumes_per_second": outcome.volumes / result.seconds["train"],
         "set_aside": len(job.aside),
         "stall_seconds": outcome.stall_s,
         "stall_share": outcome.stall_s / result.seconds["train"],
-        "peak_memory_bytes": peak_memory_bytes(job.context.device),
+        "peak_memory_bytes": peak_memory_bytes,
+        "ranks": job.context.world_size,
+        "precision": config.network.precision,
     }
     if "extract" in result.seconds:
         values["extract_stall_seconds"] = result.extract_stall_s
         values["extract_stall_share"] = result.extract_stall_s / result.seconds["extract"]
     if result.clustered.fit is not None:
         values |= _cluster_metrics(result, result.clustered.fit, job)
-    if job.config.method == "supervised":
-        values["accuracy"] = outcome.hit_rate
+    if config.method == "supervised":
+        values |= {"accuracy": outcome.hit_rate, **result.validation}
     return values
 
 
 def console_line(values: dict[str, Any], epochs: int) -> str:
     """The same in one line for a console or a batch log."""
     parts = [f"epoch {values['epoch'] + 1}/{epochs}", f"loss {values['loss']:.4f}"]
-    for name, short in (("nmi_previous", "NMI"), ("silhouette", "silhouette"), ("davies_bouldin", "DB")):
+    for name, short in TOLD:
         if values.get(name) is not None and np.isfinite(values[name]):
             parts.append(f"{short} {values[name]:.3f}")
     if "cluster_sizes" in values:
@@ -59,6 +73,8 @@ def console_line(values: dict[str, Any], epochs: int) -> str:
     for name, phase in (("stall_share", "training"), ("extract_stall_share", "extraction")):
         if values.get(name, 0.0) >= TOLD_STALL:
             parts.append(f"{phase} waited for volumes {values[name]:.0%} of its time")
+    if values.get("skipped_steps"):
+        parts.append(f"{values['skipped_steps']} steps skipped")
     if values["set_aside"]:
         parts.append(f"{values['set_aside']} cases set aside")
     seconds = " ".join(f"{name} {value:.1f}s" for name, value in values["seconds"].items() if value >= 0.05)

@@ -1,6 +1,6 @@
 """Extraction: the lung-pooled features of every case under frozen weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,8 @@ from dcam_dist.distributed import ProcessContext, gather_rows, max_over_ranks, s
 from dcam_dist.errors import DataError
 from dcam_dist.models import ClusterNetwork
 from dcam_dist.types import FeatureTable
+
+VOLUMES_BETWEEN_MEETINGS = 8  # of each rank; some seconds on a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ def extract_readable(
     context: ProcessContext,
     *,
     last_relu: bool = True,
+    on_volumes: Callable[[int], None] = lambda _: None,
 ) -> Extraction:
     """Features of the given cases, on every rank, in the order given and each case once.
 
@@ -71,6 +74,8 @@ def extract_readable(
         data: Streaming settings.
         context: This process; all ranks must call together.
         last_relu: Whether the last ReLU of the body is applied.
+        on_volumes: Called on all ranks equally often, with the volumes that all ranks have extracted since; it may meet
+            the other ranks.
     """
     network.eval()
     rows = torch.arange(len(case_ids))[context.rank :: context.world_size]
@@ -88,6 +93,9 @@ def extract_readable(
     for position in range(len(rows)):
         # next() in the call: a name for the batch would keep its volumes while the next one is read
         stall_s += extract_into(features_NC[position : position + 1], next(batches))
+        # counted by what every rank has to do, for the last ranks may have a case less
+        if (position + 1) % VOLUMES_BETWEEN_MEETINGS == 0 and position + 1 <= len(case_ids) // context.world_size:
+            on_volumes(VOLUMES_BETWEEN_MEETINGS * context.world_size)
     damaged, stall_s = share_notes(damaged, context), max_over_ranks(stall_s, context)
     if case_ids:
         features_NC = gather_rows(features_NC, rows.to(context.device), len(case_ids))

@@ -1,6 +1,7 @@
 """What a training needs, put together once and then only read."""
 
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,17 @@ from numpy.typing import NDArray
 from dcam_dist.clustering import ClusterBackend, choose_backend
 from dcam_dist.cohort import Cohort, open_cohort
 from dcam_dist.config import Config
-from dcam_dist.distributed import DdpEngine, Engine, ProcessContext
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.distributed import Engine, ProcessContext, build_engine
+from dcam_dist.errors import UsageError
 from dcam_dist.models import build_network
+from dcam_dist.training.boundary import Boundary
+from dcam_dist.training.class_weights import class_weights
+from dcam_dist.training.fit import check_fit
+from dcam_dist.training.progress import NO_PROGRESS, Progress
 from dcam_dist.training.set_aside import SetAside
+from dcam_dist.training.state import EpochResult
+from dcam_dist.training.validation_split import validation_rows
+from dcam_dist.types import UNASSIGNED, CaseRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +31,11 @@ class TrainingJob:
         case_id_N: The training cases in the cohort's stable order.
         grade_N: Their labels, ``UNASSIGNED`` where there is none. Clustering never sees them; metrics do.
         aside: The training cases that turned out damaged.
+        validation_N: Which training cases are kept out of supervised training, (N,).
+        class_weight_K: Weight of each grade in the supervised loss; ``None``: all the same.
+        boundary: Where the ranks meet between two pieces of work.
+        progress: Who follows the run on this rank.
+        on_epoch: Called on every rank after each epoch's training, before its checkpoint.
     """
 
     config: Config
@@ -33,6 +46,11 @@ class TrainingJob:
     backend: ClusterBackend
     context: ProcessContext
     aside: SetAside
+    validation_N: NDArray[np.bool_]
+    class_weight_K: NDArray[np.float32] | None
+    boundary: Boundary
+    progress: Progress = NO_PROGRESS
+    on_epoch: Callable[[EpochResult], None] = lambda _: None
 
     def seed(self, purpose: str, epoch: int) -> int:
         """A 32-bit seed for one purpose in one epoch; the same on every rank and after every resume."""
@@ -46,7 +64,7 @@ def derived_seed(seed: int, purpose: str, epoch: int) -> int:
 
 
 def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:
-    """Open the cohort, check that it can be trained on, build network and engine.
+    """Open the cohort, check that it can be trained on, build network and engine. It neither saves nor leaves yet.
 
     Raises:
         UsageError: No cohort, another grid than configured, patches larger than it, fewer cases in a batch than ranks.
@@ -58,39 +76,31 @@ def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:
     cases = cohort.split("train")
     case_id_N = tuple(case.case_id for case in cases)
     grade_N = np.array([case.label for case in cases], dtype=np.int64)
-    _check(config, cohort, grade_N, context)
-    engine = DdpEngine(build_network(config), config.training, context)
-    backend = choose_backend(config.clustering)
-    aside = SetAside(config, case_id_N, context)
-    return TrainingJob(config, cohort, case_id_N, grade_N, engine, backend, context, aside)
+    check_fit(config, cohort, grade_N, context)
+    validation_N, class_weight_K = _supervision(config, cases, grade_N)
+    return TrainingJob(
+        config=config,
+        cohort=cohort,
+        case_id_N=case_id_N,
+        grade_N=grade_N,
+        engine=build_engine(build_network(config), config.training, config.network, context),
+        backend=choose_backend(config.clustering),
+        context=context,
+        aside=SetAside(config, case_id_N, context),
+        validation_N=validation_N,
+        class_weight_K=class_weight_K,
+        boundary=Boundary(context),
+    )
 
 
-def _check(config: Config, cohort: Cohort, grade_N: NDArray[np.int64], context: ProcessContext) -> None:
-    if cohort.description.grid != config.grid:
-        raise UsageError(
-            f"{cohort.path}: its grid is {list(cohort.description.grid.shape)} ({cohort.description.grid.fit}), the "
-            f"configuration's {list(config.grid.shape)} ({config.grid.fit}); use the configuration it was ingested with"
-        )
-    patch = config.data.patch
-    if patch is not None and any(size > limit for size, limit in zip(patch, config.grid.shape, strict=True)):
-        raise UsageError(
-            f"data.patch={list(patch)} does not fit the grid {list(config.grid.shape)}; choose a smaller one, or "
-            "data.patch=null for whole volumes"
-        )
-    if config.training.batch_size < context.world_size:
-        raise UsageError(
-            f"training.batch_size={config.training.batch_size} is less than the {context.world_size} ranks; "
-            "every rank needs a case in every batch"
-        )
-    if config.method == "supervised":
-        if cohort.description.label_names != config.labels.names:
-            raise UsageError(
-                f"{cohort.path}: its label set differs from labels.names; ingest and train with one config"
-            )
-        if not (grade_N >= 0).any():
-            raise DataError(f"{cohort.path}: no training case has a label; supervised training needs them")
-    elif len(grade_N) < config.clustering.clusters:
-        raise DataError(
-            f"{cohort.path}: {len(grade_N)} training cases cannot form clustering.clusters="
-            f"{config.clustering.clusters}; lower it or add cases"
-        )
+def _supervision(
+    config: Config, cases: Sequence[CaseRecord], grade_N: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32] | None]:
+    settings = config.supervised
+    if config.method != "supervised":
+        return np.zeros(len(cases), dtype=np.bool_), None
+    patient_N = [case.patient_key for case in cases]
+    seed = derived_seed(config.seed, "validation", 0)
+    validation_N = validation_rows(patient_N, grade_N, fraction=settings.validation_fraction, seed=seed)
+    trained_N = np.where(validation_N, UNASSIGNED, grade_N)
+    return validation_N, class_weights(trained_N, config.classes, settings.class_weights)

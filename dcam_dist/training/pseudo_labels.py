@@ -1,29 +1,19 @@
 """From features to pseudo-labels: cluster on rank 0, keep the cluster ids' meaning, tell all ranks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.clustering import ClusterFit
-from dcam_dist.distributed import all_true, broadcast_array, same_everywhere
+from dcam_dist.distributed import broadcast_array, same_everywhere
 from dcam_dist.errors import DataError
 from dcam_dist.metrics import apply_permutation, match_to_previous
+from dcam_dist.training.collapse import refuse_collapse
 from dcam_dist.training.job import TrainingJob
+from dcam_dist.training.state import Clustered
+from dcam_dist.training.together import stop_together
 from dcam_dist.types import UNASSIGNED, Assignment, FeatureTable
-
-
-@dataclass(frozen=True, eq=False)
-class Clustered:
-    """One clustering of the training cases.
-
-    Attributes:
-        assignment: Cluster ids of all training cases, ``UNASSIGNED`` for those set aside; the same on all ranks.
-        fit: The model, and the points of the cases that have a cluster; on rank 0 only.
-    """
-
-    assignment: Assignment
-    fit: ClusterFit | None
 
 
 def cluster_cases(features: FeatureTable, previous: Assignment | None, epoch: int, job: TrainingJob) -> Clustered:
@@ -36,11 +26,10 @@ def cluster_cases(features: FeatureTable, previous: Assignment | None, epoch: in
         job: Backend, settings and the training cases.
 
     Raises:
-        DataError: When the features cannot be clustered, or the ranks end up with different labels.
+        DataError: When the features cannot be clustered, one cluster holds nearly all cases, or the ranks end up with different labels.
     """
     fit, problem = _fit_on_main(features, previous, epoch, job)
-    if not all_true(problem is None, job.context):
-        raise problem or DataError("rank 0 could not cluster the features")
+    stop_together(problem, job.context)
     label_N = _of_all_cases(fit.label_N if fit else None, features, job)
     label_N = broadcast_array(label_N, job.context)
     if not same_everywhere(label_N, job.context):
@@ -56,6 +45,7 @@ def _fit_on_main(
         return None, None
     try:
         fit = job.backend.fit(features.features_NC, job.config.clustering, job.seed("k-means", epoch))
+        refuse_collapse(fit.label_N, job.config.clustering.clusters, epoch)
     except DataError as error:
         return None, error
     if previous is None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from dcam_dist.cohort.layout import mend
 from dcam_dist.config import Config
-from dcam_dist.distributed import ProcessContext, all_true
-from dcam_dist.errors import DataError, DcamError
+from dcam_dist.distributed import ProcessContext
+from dcam_dist.errors import DataError
 from dcam_dist.runs import SetAsideCase, read_set_aside, write_set_aside
+from dcam_dist.training.together import on_main
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,25 @@ class SetAside:
         """Which of the training cases are out, (N,)."""
         return np.array([case_id in self._out for case_id in self._case_id_N])
 
-    def forget_from(self, epoch: int) -> None:
-        """Take off the run's list what was met in epochs that this start repeats. All ranks call it.
+    def resume(self, case_ids: Sequence[str], epoch: int) -> None:
+        """Go on in the middle of an epoch without the given cases; all others are tried anew. All ranks call it.
+
+        Takes off the run's list what was met in that epoch or later, save for the given cases: this start repeats it.
+
+        Args:
+            case_ids: Cases that were out when the epoch was left.
+            epoch: The epoch to go on with.
 
         Raises:
             DataError: When the list is damaged.
             EnvironmentFault: When it cannot be written.
         """
-        self._list(lambda listed: tuple(case for case in listed if case.epoch < epoch))
+        self._out.update(case_ids)
+        self._list(lambda listed: tuple(case for case in listed if case.epoch < epoch or case.case_id in case_ids))
+
+    def names(self) -> tuple[str, ...]:
+        """The cases that are out, in alphabetical order."""
+        return tuple(sorted(self._out))
 
     def add(self, damaged: Mapping[str, str], epoch: int, phase: str) -> None:
         """Set cases aside, log and list them. All ranks call it with the same cases; none is the usual case.
@@ -81,16 +93,14 @@ class SetAside:
 
     def _list(self, change: Callable[[Sequence[SetAsideCase]], Sequence[SetAsideCase]]) -> None:
         """Change the run's list on rank 0; where that fails, every rank stops."""
-        problem: DcamError | None = None
-        if self._context.is_main and self._run is not None:
-            try:
+
+        def write() -> None:
+            if self._run is not None:
                 listed = read_set_aside(self._run)
                 if (changed := change(listed)) != listed:
                     write_set_aside(self._run, changed)
-            except DcamError as error:
-                problem = error
-        if not all_true(problem is None, self._context):
-            raise problem or DcamError("rank 0 could not write the list of cases set aside")
+
+        on_main(write, self._context)
 
     def _refuse_too_many(self, latest: SetAsideCase) -> None:
         total, out = len(self._case_id_N), len(self._out)

@@ -9,13 +9,15 @@ from dcam_dist.cohort.stage import GIB, stage_cases, staged_cohort
 from dcam_dist.distributed import all_true, share_notes
 from dcam_dist.errors import DcamError
 from dcam_dist.training.job import TrainingJob
+from dcam_dist.training.state import CycleState
+from dcam_dist.training.together import stop_together
 
 log = logging.getLogger(__name__)
 
 SLICE_S = 20.0  # of copying between two meetings of the ranks; far below the longest wait for another rank
 
 
-def stage_training_cases(job: TrainingJob, epoch: int) -> TrainingJob:
+def stage_training_cases(job: TrainingJob, state: CycleState) -> TrainingJob:
     """Copy the training cases to ``data.stage`` of every node and read from there; without that setting, do nothing.
 
     Cases that are damaged in the cohort are set aside. However long the copy takes, no wait for another rank is longer
@@ -23,12 +25,13 @@ def stage_training_cases(job: TrainingJob, epoch: int) -> TrainingJob:
 
     Args:
         job: The job; its cohort is read.
-        epoch: The epoch that comes next, for the list of cases set aside.
+        state: What the cycle goes on with; saved where the run is asked to leave while it copies.
 
     Raises:
         UsageError: When ``data.stage`` names a variable that is not set.
         EnvironmentFault: When a disk has no room or refuses; on the rank that met it.
-        DcamError: The same on the other ranks.
+        FailedElsewhere: On the other ranks then.
+        StopRequested: When the run was asked to leave; what is copied stays.
     """
     folder = job.config.data.stage
     if folder is None:
@@ -40,9 +43,9 @@ def stage_training_cases(job: TrainingJob, epoch: int) -> TrainingJob:
             done = next(copying, None) is None
         except DcamError as error:
             problem = error
-        if not all_true(problem is None, job.context):
-            raise problem or DcamError("another rank could not stage the cohort; it says why")
-    job.aside.add(share_notes(faults, job.context), epoch, "stage")
+        stop_together(problem, job.context)
+        job.boundary.cross(lambda: state)
+    job.aside.add(share_notes(faults, job.context), state.position.epoch, "stage")
     return replace(job, cohort=staged_cohort(job.cohort, folder))
 
 

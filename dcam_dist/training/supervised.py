@@ -1,33 +1,98 @@
-"""The supervised comparison: the same network, head, sampling and engine, trained on the labels themselves."""
+"""The supervised comparison: the same network, head, sampling and engine, trained on the labels themselves.
 
-from collections.abc import Callable
+Its cycle has one phase. After each epoch the network is judged on the patients kept out of training, if there are any:
+training ends after so many epochs without a better loss, and the run's result is the network at its best.
+"""
+
+import logging
+import time
+from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
-from dcam_dist.profiling import PhaseTimer
-from dcam_dist.training.cycle import EpochResult
+from dcam_dist.runs import BestWeights
+from dcam_dist.training.cycle import run_phases
 from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.job import TrainingJob
-from dcam_dist.training.pseudo_labels import Clustered
-from dcam_dist.types import UNASSIGNED, Assignment
+from dcam_dist.training.state import Clustered, CycleState, EpochResult
+from dcam_dist.training.validation import Validation, validate
+from dcam_dist.types import UNASSIGNED, Assignment, Phase, Position
+
+log = logging.getLogger(__name__)
 
 
-def run_supervised(job: TrainingJob, *, first_epoch: int, on_epoch: Callable[[EpochResult], None]) -> Clustered:
-    """Train on the labels until the last epoch; the head is never reset, unlabelled cases are never drawn.
+def run_supervised(job: TrainingJob, state: CycleState) -> CycleState:
+    """Train on the labels from where the run stands to its end; the head is never reset.
 
     Returns:
-        The labels in the place of a clustering, without a model; cases set aside have none.
+        The state with the labels that were trained on in the place of a clustering, without a model: none for cases
+        kept out to validate on or set aside. The engine holds the best weights where there were cases to validate on.
+
+    Raises:
+        StopRequested: When it was asked to leave; a checkpoint then holds the state.
     """
-    clustered = _labels(job, first_epoch)
-    for epoch in range(first_epoch, job.config.training.epochs):
-        timer = PhaseTimer()
-        with timer.phase("train"):
-            outcome = train_epoch(job, clustered.assignment.label_N, epoch)
-        clustered = _labels(job, epoch + 1)
-        on_epoch(EpochResult(epoch, clustered, None, outcome, timer.seconds))
-    return clustered
+    return run_phases(job, state, {Phase.TRAIN: train_on_labels})
+
+
+def train_on_labels(job: TrainingJob, state: CycleState) -> CycleState:
+    """One epoch: network and head together on the labels, then validation."""
+    trained, result = train_epoch(job, replace(state, clustered=_labels(job, state.position.epoch)))
+    if job.validation_N.any():
+        trained, result = _validated(job, trained, result)
+    job.on_epoch(result)
+    return _next(job, trained)
+
+
+def better(
+    best: BestWeights | None, validation: Validation, weights: dict[str, Tensor], epoch: int
+) -> BestWeights | None:
+    """The best weights so far, those of this epoch among them. A loss that is not finite is never better."""
+    if validation.loss < (float("inf") if best is None else best.loss):
+        copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in weights.items()}
+        return BestWeights(epoch, validation.loss, copies)
+    return best
+
+
+def is_over(epochs_done: int, best: BestWeights | None, *, epochs: int, patience: int | None) -> bool:
+    """Whether training has ended.
+
+    Args:
+        epochs_done: Epochs trained.
+        best: The best weights so far.
+        epochs: The most epochs.
+        patience: Epochs without a better loss; ``None`` where nothing is validated.
+    """
+    without_better = epochs_done - (0 if best is None else best.epoch + 1)
+    return epochs_done >= epochs or (patience is not None and without_better >= patience)
+
+
+def _validated(job: TrainingJob, state: CycleState, result: EpochResult) -> tuple[CycleState, EpochResult]:
+    started, epoch = time.perf_counter(), state.position.epoch
+    taken = result.outcome.steps + result.outcome.skipped
+    trained = replace(state, position=Position(epoch, Phase.TRAIN, taken))  # left here, no step is taken again
+    validation = validate(job, trained)
+    seconds = trained.spent("validate", time.perf_counter() - started)
+    best = better(state.best, validation, job.engine.network.state_dict(), epoch)
+    return (
+        replace(trained, best=best, seconds=seconds),
+        replace(result, validation=validation.metrics(), seconds=seconds),
+    )
+
+
+def _next(job: TrainingJob, state: CycleState) -> CycleState:
+    settings, done = job.config, state.position.epoch + 1
+    patience = settings.supervised.patience if job.validation_N.any() else None
+    if not is_over(done, state.best, epochs=settings.training.epochs, patience=patience):
+        return state.next_epoch(Phase.TRAIN)
+    if state.best is not None:
+        job.engine.load_state({f"network.{name}": value for name, value in state.best.network.items()})
+        if job.context.is_main:
+            kept = state.best.epoch + 1
+            log.info("%d epochs trained; kept the weights of epoch %d, the best on validation", done, kept)
+    return replace(state.next_epoch(Phase.DONE), clustered=_labels(job, done))
 
 
 def _labels(job: TrainingJob, epoch: int) -> Clustered:
-    label_N = np.where(job.aside.rows(), UNASSIGNED, job.grade_N)
+    label_N = np.where(job.aside.rows() | job.validation_N, UNASSIGNED, job.grade_N)
     return Clustered(Assignment(label_N, job.case_id_N, epoch, float("nan")), None)

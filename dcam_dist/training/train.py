@@ -1,16 +1,15 @@
 """``train``: join the ranks, go on from the last checkpoint, run the method, save and log every epoch."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from dcam_dist.cohort import stream_batches
 from dcam_dist.config import Config
-from dcam_dist.distributed import ProcessContext, all_true, open_processes, share_notes
-from dcam_dist.errors import DcamError, UsageError
+from dcam_dist.distributed import ProcessContext, max_over_ranks, open_processes
+from dcam_dist.errors import UsageError
 from dcam_dist.models import parameter_counts
 from dcam_dist.profiling import peak_memory_bytes
 from dcam_dist.runs import (
@@ -18,18 +17,25 @@ from dcam_dist.runs import (
     MetricsLog,
     check_training_cases,
     latest_checkpoint,
+    open_metrics,
     open_run_directory,
+    rank_log,
+    run_lock,
     write_checkpoint,
 )
-from dcam_dist.training.cycle import EpochResult, run_cycle
-from dcam_dist.training.epoch import patch_seeds, train_step
+from dcam_dist.training.boundary import Boundary
+from dcam_dist.training.cycle import run_cycle
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
-from dcam_dist.training.extract import refuse_damaged
 from dcam_dist.training.job import TrainingJob, prepare_job
-from dcam_dist.training.pseudo_labels import Clustered
-from dcam_dist.training.sampler import rank_share
+from dcam_dist.training.keeping import checkpoint_of, resume
+from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, hearing_signals
+from dcam_dist.training.precision import resolve_precision
+from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
 from dcam_dist.training.staging import stage_training_cases
-from dcam_dist.training.supervised import run_supervised
+from dcam_dist.training.state import CycleState, EpochResult
+from dcam_dist.training.supervised import is_over, run_supervised
+from dcam_dist.training.together import on_main
+from dcam_dist.types import Phase, Position
 
 log = logging.getLogger(__name__)
 
@@ -43,114 +49,125 @@ class TrainSummary:
     is_main: bool
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """What one step showed.
-
-    Attributes:
-        volume_shape: (B, 1, D, H, W) of this rank's share.
-        parameters: Of the network in use, without its head.
-        loss: Summed loss of the share.
-        peak_memory_bytes: Of this process.
-        is_main: Whether this is rank 0.
-    """
-
-    volume_shape: tuple[int, ...]
-    parameters: int
-    loss: float
-    peak_memory_bytes: int
-    is_main: bool
-
-
-def train(config: Config) -> TrainSummary:
-    """Train one method on one cohort; call it in one process, or in each that torchrun started.
+def train(
+    config: Config, *, fresh: bool = False, changes: Sequence[str] = (), progress: Progress = NO_PROGRESS
+) -> TrainSummary:
+    """Train one method on one cohort; call it in one process, or in each that a launcher started.
 
     Goes on from the newest checkpoint in ``config.output`` that verifies.
+
+    Args:
+        config: What to train, on what, where to.
+        fresh: Begin anew in an output that holds a run; the old one is moved aside.
+        changes: Settings that may differ from those that the run was begun with, as ``section.key``.
+        progress: Told on rank 0 how far the training is.
 
     Raises:
         UsageError: Configuration, cohort or output do not fit together.
         DataError: The cohort cannot be trained on, or training diverged.
         EnvironmentFault: The output cannot be written, or the ranks cannot meet.
+        RankLost: A rank died, hangs, or is at another place of the program.
+        StopRequested: It was asked to leave, and has saved.
     """
-    config = _with_absolute_cohort(config)
-    with open_processes(config.training.timeout_s) as context, ExitStack() as stack:
+    config, leaving = _with_absolute_cohort(config), Leaving(end_s=end_of_time(config.training.max_minutes))
+    with hearing_signals(leaving), open_processes(config.training.timeout_s) as context, ExitStack() as stack:
+        config = resolve_precision(config, context)
         job = prepare_job(config, context)
-        run = _on_main_first(context, config)
-        checkpoint = latest_checkpoint(run)
+        run = _open_run(config, context, stack, fresh=fresh, changes=changes)
+        if config.training.rank_logs:
+            stack.enter_context(rank_log(run, context.rank, context.world_size))
+        leaving.run = run if context.is_main else None
+        checkpoint = _newest(run, config, job)
         _announce(job, checkpoint)
-        if checkpoint is not None:
-            check_training_cases(job.cohort, checkpoint)
-            job.engine.load_state(checkpoint.engine)
         if checkpoint is None or not checkpoint.finished:
-            completed = checkpoint.epoch if checkpoint else 0
-            job.aside.forget_from(completed)
-            job = stage_training_cases(job, completed)
-            metrics = stack.enter_context(MetricsLog(run, completed)) if context.is_main else None
-            _run_method(job, run, checkpoint, metrics)
+            state = _begin(job, checkpoint)
+            job = replace(job, boundary=_boundary(job, run, leaving, resumed=checkpoint is not None, at=state.position))
+            job = _followed(stage_training_cases(job, state), run, state, stack, progress)
+            (run_supervised if config.method == "supervised" else run_cycle)(job, state)
         return TrainSummary(run, config.training.epochs, context.is_main)
 
 
-def dry_run(config: Config) -> DryRun:
-    """One training step on the first cases of the cohort; writes no file.
+def _open_run(
+    config: Config, context: ProcessContext, stack: ExitStack, *, fresh: bool, changes: Sequence[str]
+) -> Path:
+    if config.output is None:
+        raise UsageError("output: not set; say where the run goes with output=RUN")
+    run = config.output
 
-    Raises:
-        UsageError, DataError: As ``train``.
-    """
-    with open_processes(config.training.timeout_s) as context:
-        job = prepare_job(config, context)
-        size = config.training.batch_size
-        rows = rank_share([row % len(job.case_id_N) for row in range(size)], context.rank, context.world_size)
-        seeds = patch_seeds(job, [rows], 0, 0)
-        batch = next(stream_batches(job.cohort, [[job.case_id_N[row] for row in rows]], config.data, patch_seeds=seeds))
-        refuse_damaged(share_notes(batch.damaged, context), job.cohort)
-        job.engine.network.train()
-        loss = train_step(job, batch, np.arange(len(rows)) % config.classes)[0]
-        parameters = parameter_counts(config.network)[int(config.method == "baseline")]
-        peak = peak_memory_bytes(context.device)
-        return DryRun(batch.volume_BCDHW.shape, parameters, float(loss), peak, context.is_main)
+    def open_it() -> None:
+        stack.enter_context(run_lock(run))
+        open_run_directory(config, fresh=fresh, changes=changes)
+        (run / STOP_FILE).unlink(missing_ok=True)
+
+    on_main(open_it, context)
+    return run
 
 
-def _run_method(job: TrainingJob, run: Path, start: Checkpoint | None, metrics: MetricsLog | None) -> None:
-    def on_epoch(result: EpochResult) -> None:
-        # metrics before the checkpoint: a resumed run drops the lines it repeats, but could not make up a lost one
-        if metrics is not None:
-            values = epoch_metrics(result, job)
-            metrics.write(values)
-            log.info("%s", console_line(values, job.config.training.epochs))
-        _save(job, run, result.epoch + 1, result.clustered, finished=False)
+def _newest(run: Path, config: Config, job: TrainingJob) -> Checkpoint | None:
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is not None and checkpoint.finished and not _is_over(checkpoint, config):
+        checkpoint = latest_checkpoint(run, before_done=True)  # more epochs were asked for
+    if checkpoint is not None:
+        check_training_cases(job.cohort, checkpoint)
+    return checkpoint
 
-    first_epoch = start.epoch if start else 0
-    if job.config.method == "supervised":
-        closing = run_supervised(job, first_epoch=first_epoch, on_epoch=on_epoch)
+
+def _is_over(checkpoint: Checkpoint, config: Config) -> bool:
+    patience = config.supervised.patience if checkpoint.best is not None else None
+    return is_over(checkpoint.epoch, checkpoint.best, epochs=config.training.epochs, patience=patience)
+
+
+def _begin(job: TrainingJob, checkpoint: Checkpoint | None) -> CycleState:
+    """Load the checkpoint, or begin."""
+    if checkpoint is None:
+        first = Phase.TRAIN if job.config.method == "supervised" else Phase.EXTRACT
+        state = CycleState(Position(0, first))
     else:
-        previous = start.assignment if start else None
-        closing = run_cycle(job, first_epoch=first_epoch, previous=previous, on_epoch=on_epoch)
-    _save(job, run, job.config.training.epochs, closing, finished=True)
+        state = resume(job, checkpoint)
+    job.aside.resume(checkpoint.aside if checkpoint and not state.between_epochs() else (), state.position.epoch)
+    return state
 
 
-def _save(job: TrainingJob, run: Path, epoch: int, clustered: Clustered, *, finished: bool) -> None:
-    problem: DcamError | None = None
-    if job.context.is_main:
-        model = clustered.fit.model if clustered.fit else None
-        checkpoint = Checkpoint(epoch, finished, job.engine.state(), clustered.assignment, model)
-        try:
-            write_checkpoint(run, checkpoint, job.config.training.keep_checkpoints)
-        except DcamError as error:
-            problem = error
-    if not all_true(problem is None, job.context):
-        raise problem or DcamError("rank 0 could not save the checkpoint")
+def _followed(job: TrainingJob, run: Path, state: CycleState, stack: ExitStack, progress: Progress) -> TrainingJob:
+    """The job with those who are told how it goes."""
+    main, metrics = job.context.is_main, list[MetricsLog]()
+    on_main(
+        lambda: metrics.append(stack.enter_context(open_metrics(run, job.config, state.position.epoch))), job.context
+    )
+    told = PhaseLog(progress if main else NO_PROGRESS)
+    stack.callback(told.close)
+    return replace(job, progress=told, on_epoch=partial(_tell_epoch, job, told, metrics))
 
 
-def _on_main_first(context: ProcessContext, config: Config) -> Path:
-    problem: DcamError | None = None
-    if context.is_main:
-        try:
-            open_run_directory(config)
-        except DcamError as error:
-            problem = error
-    if not all_true(problem is None, context):
-        raise problem or UsageError("rank 0 could not open the run directory")
-    return open_run_directory(config)
+def _boundary(job: TrainingJob, run: Path, leaving: Leaving, *, resumed: bool, at: Position) -> Boundary:
+    every_s = 60.0 * job.config.training.checkpoint_minutes
+    boundary = Boundary(job.context, save=partial(_save, job, run), every_s=every_s, leaving=leaving)
+    if resumed:
+        boundary.resumed_at(at)
+    return boundary
+
+
+def _save(job: TrainingJob, run: Path, state: CycleState) -> None:
+    checkpoint = checkpoint_of(job, state)
+    on_main(lambda: _write(run, checkpoint, job.config.training.keep_checkpoints), job.context)
+
+
+def _write(run: Path, checkpoint: Checkpoint, keep: int) -> None:
+    write_checkpoint(run, checkpoint, keep)
+
+
+def _tell_epoch(job: TrainingJob, progress: Progress, metrics: Sequence[MetricsLog], result: EpochResult) -> None:
+    peak = max_over_ranks(peak_memory_bytes(job.context.device), job.context)
+
+    # before the checkpoint: a resumed run drops the lines it repeats, but could not make up a lost one
+    def tell() -> None:
+        values = epoch_metrics(result, job, peak_memory_bytes=int(peak))
+        for one in metrics:
+            one.write(values)
+        progress.epoch(values)
+        log.info("%s", console_line(values, job.config.training.epochs))
+
+    on_main(tell, job.context)
 
 
 def _with_absolute_cohort(config: Config) -> Config:
@@ -165,15 +182,16 @@ def _announce(job: TrainingJob, checkpoint: Checkpoint | None) -> None:
         return
     proposed, baseline = parameter_counts(job.config.network)
     log.info(
-        "%s on %d training cases, %d rank(s), %s, %s; parameters: proposed %s, baseline %s (%+.1f %%)",
+        "%s on %d training cases, %d rank(s), %s; parameters: proposed %s, baseline %s (%+.1f %%)",
         job.config.method,
         len(job.case_id_N),
         job.context.world_size,
         job.context.device,
-        job.config.network.precision,
         f"{proposed:,}",
         f"{baseline:,}",
         100 * (baseline / proposed - 1),
     )
-    if checkpoint is not None:
-        log.info("going on after epoch %d%s", checkpoint.epoch, " (already finished)" if checkpoint.finished else "")
+    if checkpoint is not None and checkpoint.finished:
+        log.info("already finished, after %d epochs", checkpoint.epoch)
+    elif checkpoint is not None:
+        log.info("going on at %s", checkpoint.position)

@@ -56,7 +56,7 @@ def test_the_assignment_is_the_same(results, method, ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, "dcam-parts"])
 def test_one_step_gives_the_same_weights_and_running_statistics(results, method, ranks):
     # one step, because over many the rounding differences grow: a network perturbed by 1e-6 drifts just as far
     one, other = (latest_checkpoint(results[n] / f"{method}-step").engine for n in (1, ranks))

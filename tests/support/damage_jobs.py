@@ -27,12 +27,12 @@ def train_one(name: str, out: Path, cohort: Path) -> None:
 def train_while_damaging(name: str, out: Path, cohort: Path) -> None:
     original, epochs = cycle.train_epoch, []
 
-    def loses_a_case_in_the_second_epoch(job, label_N, epoch):
-        epochs.append(epoch)
+    def loses_a_case_in_the_second_epoch(job, state):
+        epochs.append(state.position.epoch)
         if len(epochs) == 2 and job.context.is_main:
             damage_case(cohort, name.removeprefix("between-"), "zeros")
         dist.barrier()
-        return original(job, label_N, epoch)
+        return original(job, state)
 
     cycle.train_epoch = loses_a_case_in_the_second_epoch
     try:

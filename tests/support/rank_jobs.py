@@ -1,7 +1,8 @@
 """Run alone or under torchrun: everything whose result must not depend on the number of ranks, in one start.
 
 Arguments: OUT COHORT BASELINE_COHORT TRAINED. Leaves under OUT the runs ``dcam`` and ``baseline`` (two epochs), and
-``dcam-step``, ``dcam-step-block`` and ``baseline-step`` (one step over all training cases); ``features-*.npy`` of the
+``dcam-step``, ``dcam-step-block``, ``dcam-parts-step`` (the batch in three parts) and ``baseline-step`` (one step over
+all training cases); ``features-*.npy`` of the
 runs under TRAINED; and ``norm-*.safetensors``.
 """
 
@@ -16,7 +17,7 @@ from support.cohorts import BASELINE_SHAPE, settings
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
 from dcam_dist.distributed import open_processes
-from dcam_dist.models.checkpointing import run_block
+from dcam_dist.models.checkpointing import POLICIES
 from dcam_dist.models.norm import GlobalBatchNorm3d
 from dcam_dist.runs import restore_run
 from dcam_dist.training import extract_features, train
@@ -37,6 +38,7 @@ def train_all(out: Path, cohort: Path, baseline_cohort: Path) -> None:
         "dcam": {},
         "dcam-step": ONE_STEP,
         "dcam-step-block": {**ONE_STEP, "network.checkpointing": "block"},
+        "dcam-parts-step": {**ONE_STEP, "training.accumulation": 3},
         "baseline": baseline,
         "baseline-step": {**baseline, **ONE_STEP},
     }
@@ -64,7 +66,7 @@ def save_global_norm(file: Path, policy: str) -> None:
         share = slice(context.rank, None, context.world_size)
         mine = x[share].clone().requires_grad_()
         norm = GlobalBatchNorm3d(3, momentum=0.1)
-        y = run_block(norm, mine, policy=policy)
+        y = POLICIES[policy].run(norm, mine)
         (y * weight[share]).sum().backward()
         for gradient in (norm.weight.grad, norm.bias.grad):
             torch.distributed.all_reduce(gradient)

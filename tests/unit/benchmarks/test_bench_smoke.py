@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import codec, ingest_memory, ingest_throughput, peers, stall, streaming
+from benchmarks import codec, engines, ingest_memory, ingest_throughput, peers, stall, streaming
 from benchmarks.harness import Options, Series
 
 
@@ -74,3 +74,14 @@ def test_the_memory_of_a_long_scan_is_measured_plain_and_compressed(smoke):
     assert found.config["shape"][0] == ingest_memory.SMOKE_SLICES
     assert [target.series.name for target in found.targets] == ["worker, uncompressed", "worker, RLE"]
     assert all(target.series.median > 50 for target in found.targets)
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_the_engines_are_compared_on_two_ranks(smoke):
+    pytest.importorskip("deepspeed")
+    found = engines.engines(smoke)
+    assert len(found.targets) == 6
+    assert all(target.met for target in found.targets)
+    state = found.details["state_bytes"]
+    assert state["SGD, ZeRO 1"] < 0.6 * state["SGD, DDP"]

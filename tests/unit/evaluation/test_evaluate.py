@@ -89,7 +89,7 @@ def labels(cohort, ids):
 
 def test_the_file_says_what_was_evaluated(run):
     tree = strict_json(run / "evaluation.json")
-    assert (tree["method"], tree["seed"], tree["epochs"]) == ("dcam", 0, 3)
+    assert (tree["method"], tree["seed"], tree["epochs"], tree["weights_of_epoch"]) == ("dcam", 0, 3, 3)
     assert (tree["permutations"], tree["bootstrap"]) == (50, 50)
     assert tree["cases"] == {"train": 9, "test": 4}
     assert tree["labels"][0] == "absent" and len(tree["labels"]) == GRADES

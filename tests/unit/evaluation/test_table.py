@@ -96,6 +96,14 @@ def test_internal_scores_are_compared_in_one_space_only():
     assert row(markdown, "bins")[1].startswith("**")
 
 
+def test_a_supervised_row_says_on_the_training_split_that_it_learnt_from_it():
+    results = {"supervised": method(GOOD, supervised=True), "dcam": method(GOOD)}
+    told = {split: render_markdown(results, split).split("- supervised: ")[1] for split in ("train", "test")}
+    learnt = "It learnt from the labels of this split"
+    assert told["train"].count(learnt) == 1 and learnt in told["train"].splitlines()[0]
+    assert learnt not in told["test"]
+
+
 def test_a_supervised_row_and_a_lone_row_are_not_best():
     markdown = render_markdown({"supervised": method(GOOD, supervised=True), "dcam": method(WEAK)}, "test")
     assert "**" not in markdown

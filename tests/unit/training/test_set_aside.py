@@ -39,12 +39,12 @@ class Damaging:
     def __init__(self, module, cohort, epoch, *, dies_in=None):
         self.original, self.cohort, self.epoch, self.dies_in = module.train_epoch, cohort, epoch, dies_in
 
-    def __call__(self, job, label_N, epoch):
-        if epoch == self.epoch:
+    def __call__(self, job, state):
+        if state.position.epoch == self.epoch:
             damage_case(self.cohort, VICTIM, "delete")
-        if epoch == self.dies_in:
+        if state.position.epoch == self.dies_in:
             raise KeyboardInterrupt
-        return self.original(job, label_N, epoch)
+        return self.original(job, state)
 
 
 def test_one_line_names_the_damaged_case_and_the_remedy(tmp_path, cohort, caplog):
@@ -98,11 +98,11 @@ def test_a_repeated_epoch_lists_its_damaged_case_once_and_resumes_to_the_same_bi
 
 
 def test_more_than_a_twentieth_of_the_cases_stop_the_run_and_the_checkpoint_stays(tmp_path, cohort, monkeypatch):
-    def damage_two(job, label_N, epoch):
-        if epoch == 1:
+    def damage_two(job, state):
+        if state.position.epoch == 1:
             damage_case(cohort, "case000", "empty")
             damage_case(cohort, VICTIM, "flip")
-        return original(job, label_N, epoch)
+        return original(job, state)
 
     original = cycle.train_epoch
     monkeypatch.setattr(cycle, "train_epoch", damage_two)

@@ -77,15 +77,14 @@ def test_training_on_patches_depends_on_no_thread(tmp_path, small_cohort):
 
 def test_every_draw_of_every_epoch_has_a_patch_of_its_own(small_cohort):
     from dcam_dist.distributed import open_processes
-    from dcam_dist.training.epoch import patch_seeds
     from dcam_dist.training.job import prepare_job
+    from dcam_dist.training.step import patch_seeds
 
     with open_processes() as context:
         job = prepare_job(config(small_cohort, "unused", data__patch=PATCH), context)
-        shares = [[0, 1, 0, 2], [0, 1, 0, 2]]
-        seeds = [patch_seeds(job, shares, epoch, 0) for epoch in (0, 1)]
+        seeds = [patch_seeds(job, epoch, 0, 2) for epoch in (0, 1)]
         assert len(set(np.ravel(seeds))) == 16
-        assert patch_seeds(job, shares[1:], 0, 1) == seeds[0][1:]
+        assert patch_seeds(job, 0, 1, 1) == seeds[0][1:]
 
 
 def test_a_patch_larger_than_the_grid_is_refused(tmp_path, small_cohort):

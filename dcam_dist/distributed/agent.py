@@ -1,0 +1,167 @@
+"""torchrun's agent of one node with another way to end; ``dcam_dist.launch`` is its command."""
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import torch.distributed.run as torchrun
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher import api
+
+from dcam_dist.errors import tell
+
+LAST_WORDS_S = 5.0
+AFTERMATH_S = 15.0
+STOPPED, INTERRUPTED = 75, 130
+PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+_BY_WEIGHT = (2, 3, 1, STOPPED, INTERRUPTED, 4)
+"""Of several exit codes the first of these counts: a rank that has lost another (4) only follows it."""
+
+
+def launch(arguments: Sequence[str]) -> int:
+    """Run torchrun with the agent below.
+
+    Args:
+        arguments: As on torchrun's command line.
+
+    Returns:
+        The exit code of the ranks.
+    """
+    parsed = torchrun.parse_args(list(arguments))  # type: ignore[no-untyped-call]
+    parsed.signals_to_handle = "SIGHUP,SIGQUIT"  # the others are passed on
+    logging.disable(logging.ERROR)
+    api.LocalElasticAgent = Agent  # type: ignore[attr-defined]
+    watch = Watch()
+    watch.start()
+    try:
+        torchrun.run(parsed)  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        return exit_code([failure.exitcode for failure in error.failures.values()], watch.asked)
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    except Exception as error:
+        if watch.asked:
+            return STOPPED
+        tell(f"the launcher failed: {type(error).__name__}: {error}")
+        return 4
+    return 0
+
+
+def exit_code(codes: Collection[int], asked: Collection[int]) -> int:
+    """The launcher's exit code; says why where no rank could.
+
+    Args:
+        codes: Of the ranks of this node; negative ones are signals.
+        asked: Signals by which the launcher was asked to leave.
+    """
+    own = [code for code in _BY_WEIGHT if code in codes]
+    if own:
+        return own[0]
+    if not any(codes):
+        return 0
+    ended_by = sorted({signal.Signals(-code).name for code in codes if code < 0})
+    if asked:
+        tell("stopped on request; run the same command again to go on")
+        return STOPPED
+    tell(f"a rank was ended by {', '.join(ended_by)}; with SIGKILL look whether the node was short of memory")
+    return 4
+
+
+class Agent(LocalElasticAgent):
+    """torchrun's agent of one node, which gives the ranks time for their last words."""
+
+    current: "Agent | None" = None
+    _ranks_started = False
+
+    def _initialize_workers(self, worker_group: WorkerGroup) -> None:
+        Agent.current = self
+        self._ranks_started = False
+        super()._initialize_workers(worker_group)
+
+    def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
+        started: dict[int, Any] = super()._start_workers(worker_group)
+        self._ranks_started = True
+        return started
+
+    def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
+        deadline = time.monotonic() + LAST_WORDS_S
+        while any(self.codes().values()) and self._working() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if any(self.codes().values()):
+            for process in self._stopped():
+                process.kill()  # it would sit through torchrun's 30 s
+        result: RunResult = super()._monitor_workers(worker_group)
+        return result
+
+    def codes(self) -> Mapping[int, int | None]:
+        """Exit codes by process number; ``None`` while a rank runs. Empty before they are started."""
+        if not self._ranks_started or self._pcontext is None:
+            return {}
+        handlers = self._pcontext.subprocess_handlers.values()  # type: ignore[attr-defined]
+        return {handler.proc.pid: handler.proc.poll() for handler in handlers}
+
+    def _working(self) -> list[psutil.Process]:
+        return [process for process in self._alive() if process not in self._stopped()]
+
+    def _stopped(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [process for process in self._alive() if process.status() == psutil.STATUS_STOPPED]
+        return []
+
+    def _alive(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [psutil.Process(pid) for pid, code in self.codes().items() if code is None]
+        return []
+
+
+class Watch(threading.Thread):
+    """Passes signals on and ends an agent that hangs; a thread, for the agent may be waiting for another node.
+
+    Attributes:
+        asked: The signals that came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="launch-watch", daemon=True)
+        self.asked: list[int] = []
+        self._inbox, outbox = os.pipe()
+        os.set_blocking(outbox, False)
+        signal.set_wakeup_fd(outbox)
+        for number in PASSED_ON:
+            signal.signal(number, lambda *_: None)
+
+    def run(self) -> None:
+        """The thread."""
+        ended_s: float | None = None
+        while True:
+            if select.select([self._inbox], [], [], 0.5)[0]:
+                self._pass_on(os.read(self._inbox, 64))
+            codes = list(Agent.current.codes().values()) if Agent.current else []
+            if not codes or None in codes:
+                ended_s = None
+            elif ended_s is None:
+                ended_s = time.monotonic()
+            elif time.monotonic() - ended_s > AFTERMATH_S:
+                os._exit(exit_code([code for code in codes if code is not None], self.asked))
+
+    def _pass_on(self, numbers: bytes) -> None:
+        for number in (number for number in numbers if number in PASSED_ON):
+            self.asked.append(number)
+            running = [pid for pid, code in Agent.current.codes().items() if code is None] if Agent.current else []
+            for pid in running:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            if not Agent.current or not Agent.current.codes():  # no rank has started yet
+                tell("stopped on request; run the same command again to go on")
+                os._exit(STOPPED)

@@ -1,0 +1,51 @@
+"""3×3×3 convolutions, also of a smaller volume that is brought to size first."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+_aten = torch.ops.aten
+_ONE, _ZERO = [1, 1, 1], [0, 0, 0]
+
+
+def convolve(x_BCDHW: Tensor, weight: Tensor) -> Tensor:
+    """Stride 1, zero padding, no bias."""
+    return F.conv3d(x_BCDHW, weight, padding=1)
+
+
+def convolve_upsampled(x_BCDHW: Tensor, weight: Tensor, like_BCDHW: Tensor) -> Tensor:
+    """The convolution of x at the size and in the memory format of another volume (trilinear interpolation).
+
+    The backward pass interpolates anew: of the widest features of the network only the smaller ones are kept, which
+    the block that made them keeps in any case.
+    """
+    channels_last = like_BCDHW.is_contiguous(memory_format=torch.channels_last_3d)
+    memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
+    y_BCDHW: Tensor = _ConvolveUpsampled.apply(x_BCDHW, weight, like_BCDHW.shape[2:], memory_format)  # type: ignore[no-untyped-call]
+    return y_BCDHW
+
+
+class _ConvolveUpsampled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, size: torch.Size, memory_format: torch.memory_format) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.size, ctx.memory_format = size, memory_format
+        return convolve(_upsample(x, size, memory_format), weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        up = _upsample(x, ctx.size, ctx.memory_format)
+        grad_up, grad_weight, _ = _aten.convolution_backward(
+            grad, up, weight, None, _ONE, _ONE, _ONE, False, _ZERO, 1, [True, True, False]
+        )
+        return _aten.upsample_trilinear3d_backward(grad_up, ctx.size, x.shape, True), grad_weight, None, None
+
+
+def _upsample(x: Tensor, size: torch.Size, memory_format: torch.memory_format) -> Tensor:
+    up = F.interpolate(x, size=size, mode="trilinear", align_corners=True)
+    return up.contiguous(memory_format=memory_format)

@@ -1,0 +1,73 @@
+"""A folder of files under a SHA-256 manifest, which is written last: whole and as it was written, or refused."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dcam_dist.cohort.durable import sync, write_file
+from dcam_dist.cohort.plain import read_plain
+from dcam_dist.errors import DataError
+
+MANIFEST = "MANIFEST.json"
+
+
+def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files into an empty folder and bring them down to the disk, then the manifest, then the list of names.
+
+    The hashes are of the content in memory, so that a byte that went wrong on its way to the disk is found.
+
+    Raises:
+        OSError: When the disk is full or refuses.
+    """
+    manifest = {}
+    for name, content in files:
+        write_file(folder / name, content)
+        manifest[name] = _fingerprint(content)
+    write_file(folder / MANIFEST, _to_bytes(manifest))
+    sync(folder)
+
+
+def read_sealed(folder: Path) -> dict[str, bytes]:
+    """The content of each file, every byte compared with the manifest.
+
+    Raises:
+        DataError: When a file is missing, or is not the one that was written. Says which.
+    """
+    manifest = _read_manifest(folder)
+    files = {}
+    for name, expected in manifest.items():
+        files[name] = _read(folder, name)
+        if _fingerprint(files[name]) != expected:
+            raise DataError(f"{name} is damaged")
+    return files
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    content = _read(folder, MANIFEST)
+    try:
+        manifest = json.loads(content)
+        same = _to_bytes(manifest) == content and all(name == Path(name).name for name in manifest)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        same = False
+    if not same or not isinstance(manifest, dict):
+        raise DataError(f"{MANIFEST} is damaged")
+    return manifest
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return read_plain(folder / name)
+    except FileNotFoundError:
+        raise DataError(f"{name} is missing") from None
+    except OSError as error:
+        raise DataError(f"{name} is not readable ({error.strerror})") from None
+
+
+def _to_bytes(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1, sort_keys=True).encode()
+
+
+def _fingerprint(content: bytes) -> dict[str, int | str]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -1,0 +1,32 @@
+"""Every row of ``training_faults.py``: real processes, real signals, and a look at what is left on the disk."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from faults.training_faults import GUARDS, PROBES, ROWS, SMALL
+from support.cohorts import make_cohort
+from support.playing import Stage, play
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+PLAYED = {row.key: row for row in (*ROWS, *PROBES) if row.starts}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """9 training cases: no multiple of 2 ranks or of a batch of 4."""
+    folder = tmp_path_factory.mktemp("stage")
+    return Stage(make_cohort(folder / "c.zarr", 13, shape=SMALL["grid.shape"]), folder)
+
+
+@pytest.mark.parametrize("key", PLAYED)
+def test_fault(key, stage, tmp_path, record_property):
+    played = play(PLAYED[key], stage, tmp_path)
+    record_property("starts", json.dumps([asdict(start) for start in played]))
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=[guard.name for guard in GUARDS])
+def test_without_its_guard_the_same_test_fails(guard, stage, tmp_path, record_property):
+    with pytest.raises(AssertionError, match=guard.seen) as failed:
+        play(PLAYED[guard.row], stage, tmp_path, without=guard.name)
+    record_property("seen", str(failed.value).splitlines()[0])

@@ -1,0 +1,453 @@
+"""The faults of training: what must happen, how each is injected, and what proves it. Data only.
+
+``test_training_faults.py`` plays the starts of each row one after the other in one directory, and again without each
+guard; ``docs/faults.md`` is made of this table and of what the tests then saw.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Same = Literal["", "bits", "close"]
+SMALL: Mapping[str, object] = {"grid.shape": [16, 16, 16], "training.checkpoint_minutes": 0}
+"""What all rows share: a checkpoint at every step and phase."""
+HANG_S = 4
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of the training.
+
+    Attributes:
+        exits: The exit code of every rank that no signal ended; launched from nothing: of the launcher.
+        line: A pattern that a line of the output must match.
+        ranks: Processes.
+        faults: As ``faulty_train`` takes them.
+        settings: Beside those that all rows share.
+        options: Of ``train``.
+        variables: Of the environment; ``+N`` stands for the time in N seconds.
+        before: What is done to the disk before, a name of ``disturbances.BEFORE``.
+        meanwhile: What is done to the training while it runs, a name of ``disturbances.MEANWHILE``.
+        launcher: ``torchrun`` or ``launch`` (``python -m dcam_dist.launch``), started from nothing.
+    """
+
+    exits: int = 0
+    line: str = ""
+    ranks: int = 1
+    faults: tuple[str, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    before: str = ""
+    meanwhile: str = ""
+    launcher: Literal["", "torchrun", "launch"] = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        key: Its name in the results.
+        fault: In words.
+        expected: R recovered, Q set aside, S stopped with one line; in the order in which they happen.
+        how: How it is injected, in words.
+        starts: Played by ``test_training_faults.py``.
+        always: Faults that the run to compare with has too.
+        same: After the last start the run is done, and the same as one that was left alone: to the last bit, or
+            (``close``) in cases and steps, with losses within ``LOSS_TOLERANCE``.
+        tests: Further tests, as paths or node ids of pytest.
+        results: Result files of long campaigns that say more.
+    """
+
+    key: str
+    fault: str
+    expected: str
+    how: str
+    starts: tuple[Start, ...] = ()
+    same: Same = ""
+    always: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+
+LOSS_TOLERANCE = 1e-4
+LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
+PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
+
+
+def _launched(exits: int, signal: str, launcher: Literal["torchrun", "launch"]) -> Start:
+    meanwhile = f"{signal} to the launcher"
+    return Start(exits, LEFT.format(signal), 2, ("slow@update+",), meanwhile=meanwhile, launcher=launcher)
+
+
+def _hanging(place: str) -> Start:
+    settings = {"training.timeout_s": HANG_S}
+    return Start(4, r"rank 1", 2, (f"stop@{place}/1",), settings, meanwhile="await the hang")
+
+
+ROWS = (
+    Row(
+        "killed",
+        "SIGKILL of a rank, in every phase",
+        "R",
+        "`kill@PLACE` in every phase on one rank or all, and at random moments from outside",
+        tests=("tests/faults/test_training_kills.py",),
+        results=("benchmarks/results/training_kills/training_kills.json",),
+    ),
+    Row(
+        "killed-in-save",
+        "SIGKILL during a save",
+        "R, from the checkpoint before",
+        "`kill@fsync`, `kill@rename`, before and after, on the rank that writes",
+        (
+            Start(-9, faults=("kill@fsync:5",)),
+            Start(-9, faults=("kill@rename:2",)),
+            Start(-9, faults=("kill@rename.end:2",)),
+            Start(-9, faults=("kill@save.end:2",)),
+            Start(0),
+        ),
+        "bits",
+        results=("benchmarks/results/checkpoint_kills/checkpoint_kills.json",),
+    ),
+    Row(
+        "sigterm",
+        "SIGTERM to one rank",
+        "S with exit 75 after a save, then R",
+        "the signal to rank 1 of 2 within a step",
+        (Start(75, LEFT.format("SIGTERM"), ranks=2, faults=("term@update:2/1",)), Start(0, ranks=2)),
+        "bits",
+    ),
+    Row(
+        "sigusr1",
+        "SIGUSR1",
+        "S with exit 75 after a save, then R",
+        "the signal within the extraction, then within the second epoch's k-means",
+        (
+            Start(75, LEFT.format("SIGUSR1"), faults=("usr@volume:3",)),
+            Start(75, LEFT.format("SIGUSR1"), faults=("usr@kmeans:2",)),
+            Start(0),
+        ),
+        "bits",
+    ),
+    Row(
+        "stop-file",
+        "Stop file",
+        "S with exit 75 after a save, then R",
+        "`touch RUN/stop` while two ranks train",
+        (
+            Start(75, LEFT.format("the stop file"), ranks=2, faults=("slow@update+",), meanwhile="stop file"),
+            Start(0, ranks=2),
+        ),
+        "bits",
+    ),
+    Row(
+        "sigterm-torchrun",
+        "SIGTERM to torchrun",
+        "S after a save (each rank exits 75, torchrun itself 1), then R",
+        "the signal to the launcher of two ranks",
+        (
+            _launched(1, "SIGTERM", "torchrun"),
+            Start(0, ranks=2),
+        ),
+        "bits",
+    ),
+    Row(
+        "sigterm-launch",
+        "SIGTERM, SIGUSR1 to `dcam_dist.launch`",
+        "S with exit 75 after a save, then R",
+        "either signal to the launcher of two ranks",
+        (
+            _launched(75, "SIGTERM", "launch"),
+            _launched(75, "SIGUSR1", "launch"),
+            Start(0, ranks=2),
+        ),
+        "bits",
+    ),
+    Row(
+        "time-limit",
+        "Time limit near",
+        "S with exit 75 before it, then R",
+        "`SLURM_JOB_END_TIME` in 13 s; then `training.max_minutes=0.2`",
+        (
+            Start(75, LEFT.format("the time limit"), faults=("slow@update+",), variables={"SLURM_JOB_END_TIME": "+13"}),
+            Start(75, LEFT.format("the time limit"), faults=("slow@update+",), settings={"training.max_minutes": 0.2}),
+            Start(0),
+        ),
+        "bits",
+    ),
+    Row(
+        "node-lost",
+        "Node lost",
+        "S, then R on fewer ranks",
+        "two torchruns `--nnodes 1:2` on one machine, one killed with its rank; then one rank",
+        tests=("tests/faults/test_training_node_lost.py",),
+    ),
+    Row(
+        "network-cut",
+        "Network cut",
+        "S, then R",
+        "two network namespaces, link down",
+        tests=("tests/netns",),
+    ),
+    Row(
+        "hang",
+        "Hang",
+        "S within timeout + 5 s, naming the rank",
+        f"SIGSTOP of rank 1 of 2 within a step and within the extraction, `training.timeout_s={HANG_S}`",
+        (_hanging("update:2"), _hanging("volume:2"), Start(0, ranks=2)),
+        "bits",
+    ),
+    Row(
+        "out-of-step",
+        "Ranks out of step",
+        "S",
+        "rank 1 of 2 draws one batch less than rank 0",
+        (Start(4, r"rank \d", ranks=2, faults=("short@draw/1",)),),
+    ),
+    Row(
+        "disk-full",
+        "Disk full at a save",
+        "S with the old checkpoint kept, then R",
+        "`RLIMIT_FSIZE` from the third save on",
+        (Start(4, r"checkpoint|space|full", faults=("full@save:3",)), Start(0)),
+        "bits",
+    ),
+    Row(
+        "disk-full-tmpfs",
+        "Disk full at a save, a real one",
+        "S with the old checkpoint kept, then R",
+        "the run on a tmpfs of 6 MB (where the tests may mount), which then grows",
+        (
+            Start(4, r"No space left on device", before="small disk", settings={"training.keep_checkpoints": 9}),
+            Start(0, before="larger disk", settings={"training.keep_checkpoints": 9}),
+        ),
+        "bits",
+    ),
+    Row(
+        "read-only",
+        "Read-only output",
+        "S at the start",
+        "the run on a read-only mount, or a folder without the right to write",
+        (Start(4, r"cannot be written|[Rr]ead-only|Permission", before="read-only"),),
+    ),
+    Row(
+        "corrupt-checkpoint",
+        "Corrupt newest checkpoint",
+        "R from the one before",
+        "one flipped bit in the weights, then a file cut short, then one removed",
+        (
+            Start(75, faults=("usr@update:2",)),
+            Start(
+                75,
+                PASSED_OVER.format("engine.safetensors is damaged"),
+                faults=("usr@update:2",),
+                before="flip a bit of the newest checkpoint",
+            ),
+            Start(
+                75,
+                PASSED_OVER.format("engine.safetensors is damaged"),
+                faults=("usr@update:2",),
+                before="cut the newest checkpoint",
+            ),
+            Start(0, PASSED_OVER.format("state.json is missing"), before="remove a file of the newest checkpoint"),
+        ),
+        "bits",
+    ),
+    Row(
+        "nan-once",
+        "NaN loss in one step",
+        "R: all ranks leave the step out",
+        "NaN in one batch of rank 1 of 2",
+        (Start(0, r"not finite.*left out", ranks=2, faults=("poison@forward:2/1",)),),
+    ),
+    Row(
+        "nan-again",
+        "NaN loss again and again",
+        "S with the last good weights kept, then R",
+        "NaN in every batch of rank 1 of 2 from the second on, `training.skipped_steps=1`",
+        (
+            Start(
+                3,
+                r"not finite.*training.skipped_steps=1",
+                ranks=2,
+                faults=("poison@forward:2+/1",),
+                settings={"training.skipped_steps": 1},
+            ),
+            Start(0, ranks=2, settings={"training.skipped_steps": 1}, before="assert finite weights"),
+        ),
+    ),
+    Row(
+        "collapse",
+        "Collapse: one cluster holds nearly all",
+        "S with the occupancy",
+        "the network gives the same features for every case",
+        (Start(3, r"one cluster holds 100% of the cases \(sizes 9/0/0\)", ranks=2, faults=("constant@volume+",)),),
+    ),
+    Row(
+        "too-few-cases",
+        "Cases < clusters",
+        "S before any work",
+        "9 training cases, `clustering.clusters=10`",
+        (Start(3, r"9 training cases cannot form clustering\.clusters=10", settings={"clustering.clusters": 10}),),
+    ),
+    Row(
+        "too-few-for-ranks",
+        "Cases in a batch < ranks",
+        "S before any work",
+        "`training.batch_size=1` on 2 ranks",
+        (Start(2, r"less than the 2 ranks", ranks=2, settings={"training.batch_size": 1}),),
+    ),
+    Row(
+        "uneven",
+        "Uneven shards of cases",
+        "R: equal step counts by construction",
+        "9 training cases in batches of 4 on 3 ranks",
+        (Start(0, ranks=3),),
+        "close",
+        tests=("tests/distributed/test_same_result_on_any_number_of_ranks.py",),
+    ),
+    Row(
+        "labels-disagree",
+        "Ranks disagree on labels",
+        "S",
+        "rank 1 of 2 changes the labels that it is given",
+        (Start(3, r"pseudo-labels", ranks=2, faults=("perturb@labels/1",)),),
+    ),
+    Row(
+        "other-world-size",
+        "Other world size at resume",
+        "R: the same cases and steps, losses within tolerance",
+        "left within an epoch and gone on with: 1, 2, 3, 4 and 1 ranks",
+        (
+            Start(75, ranks=1, faults=("usr@update:2/0",)),
+            Start(75, ranks=2, faults=("usr@update:2/0",)),
+            Start(75, ranks=3, faults=("usr@update:1/0",)),
+            Start(75, ranks=4, faults=("usr@volume:2/0",)),
+            Start(0, ranks=1),
+        ),
+        "close",
+        results=("benchmarks/results/rank_exchange/rank_exchange.json",),
+    ),
+    Row(
+        "config-changed",
+        "Config changed at resume",
+        "S with the difference; R where it is overridden by name",
+        "another learning rate, then the same with `--change`",
+        (
+            Start(75, faults=("usr@update:2",)),
+            Start(2, r"training\.optimizer\.lr|lr: 0\.05.*lr: 0\.01", settings={"training.optimizer.lr": 0.01}),
+            Start(
+                0,
+                settings={"training.optimizer.lr": 0.01},
+                options=("--change", "training.optimizer.lr"),
+            ),
+        ),
+    ),
+    Row(
+        "out-of-memory",
+        "GPU out of memory",
+        "S with the need and what would fit",
+        "`torch.OutOfMemoryError` in a step of rank 1 of 2",
+        (
+            Start(4, r"2\.00 GiB", ranks=2, faults=("oom@forward:2/1",)),
+            Start(0, ranks=2),
+        ),
+        "bits",
+    ),
+    Row(
+        "two-runs",
+        "Two runs in one directory",
+        "S for the second; the first goes on",
+        "a second start while the first one trains",
+        (Start(0, faults=("slow@update+",), meanwhile="start a second one"),),
+        "bits",
+    ),
+    Row(
+        "stale-lock",
+        "Stale lock",
+        "R",
+        "the run was killed and its lock is still there",
+        (Start(-9, faults=("kill@update",)), Start(0)),
+        "bits",
+    ),
+    Row(
+        "clock-skew",
+        "Clock skew",
+        "R: order by step, not by time",
+        "the oldest checkpoint is touched with a time of next year, the newest with one of 1990",
+        (Start(75, faults=("usr@update:3",)), Start(0, before="turn the clocks of the checkpoints")),
+        "bits",
+    ),
+    Row(
+        "damaged-case",
+        "Damaged case in training",
+        "Q on all ranks together",
+        "flipped, cut, zeroed and lost shards, before the start and between extraction and training",
+        tests=("tests/distributed/test_damaged_case_on_any_rank.py",),
+    ),
+)
+
+PROBES = (
+    Row(
+        "generators",
+        "Interrupted between draws from a random generator",
+        "R",
+        "every step draws; left within an epoch",
+        (
+            Start(75, faults=("random@forward+", "usr@update:2")),
+            Start(0, faults=("random@forward+",)),
+        ),
+        "bits",
+        always=("random@forward+",),
+    ),
+    Row(
+        "cluster-ids",
+        "Clusters are numbered anew by every k-means",
+        "R",
+        "five epochs, of which all checkpoints are kept",
+        (
+            Start(0, settings={"training.epochs": 5, "training.keep_checkpoints": 99}),
+            Start(
+                0,
+                r"already finished",
+                before="assert clusters keep their ids",
+                settings={"training.epochs": 5, "training.keep_checkpoints": 99},
+            ),
+        ),
+    ),
+)
+"""Rows that are no fault of the outside world; they prove guards."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Something that keeps a fault from doing harm. Taken out, a row must fail.
+
+    Attributes:
+        name: How it is taken out: a key of ``guards.REMOVE``.
+        what: What it does.
+        row: The row that fails without it.
+        seen: A pattern of what is then seen.
+    """
+
+    name: str
+    what: str
+    row: str
+    seen: str = ""
+
+
+GUARDS = (
+    Guard("place", "the ranks compare phase and step before each phase", "out-of-step", "exit codes|lines match|ended"),
+    Guard("label hash", "the ranks compare a hash of the labels", "labels-disagree", "exit codes"),
+    Guard("shared notes", "what one rank was asked is known to all before they act", "sigterm", "exit codes|ended"),
+    Guard("step guard", "a step that is not finite is left out by all", "nan-again", "exit codes"),
+    Guard("kept buffers", "a step that is left out leaves no trace in the running statistics", "nan-again", ""),
+    Guard("lock", "one training at a time in a directory", "two-runs", "second"),
+    Guard("draws", "a run goes on with the draws that are left of its epoch", "corrupt-checkpoint", "differs"),
+    Guard("optimizer state", "a run goes on with the momentum that it had", "sigterm", "differs"),
+    Guard("generators", "a run goes on with the random generators that it had", "generators", "differs"),
+    Guard("id matching", "a cluster keeps the id of the one that it overlaps most", "cluster-ids", "ids"),
+    Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", ""),
+    Guard("order by position", "the newest checkpoint is the furthest, whatever the clocks say", "clock-skew", ""),
+)

@@ -1,0 +1,141 @@
+"""``docs/faults.md``, made of the fault table and of what its tests saw.
+
+PYTHONPATH=tests:. python tests/support/fault_matrix.py run      # plays every row: minutes; writes RESULTS
+PYTHONPATH=tests:. python tests/support/fault_matrix.py render   # writes the page
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+
+import pytest
+from faults.training_faults import GUARDS, PROBES, ROWS, Guard, Row
+
+PAGE = ROOT / "docs" / "faults.md"
+RESULTS = ROOT / "benchmarks" / "results" / "faults" / "faults.json"
+TESTS = "tests/faults/test_training_faults.py"
+FAULT, GUARD = f"{TESTS}::test_fault", f"{TESTS}::test_without_its_guard_the_same_test_fails"
+
+
+class Recorder:
+    """A plugin of pytest that keeps the outcome of each test, and what it recorded."""
+
+    def __init__(self) -> None:
+        self.tests: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the worst of setup, call and teardown."""
+        kept = self.tests.setdefault(report.nodeid, {"outcome": "passed", "seconds": 0.0})
+        kept["seconds"] = round(kept["seconds"] + report.duration, 1)
+        if report.outcome != "passed":
+            kept["outcome"] = report.outcome
+        kept |= {name: json.loads(value) if name == "starts" else value for name, value in report.user_properties}
+
+
+def run() -> int:
+    """Run the tests of all rows and guards and write what they saw."""
+    from benchmarks.machine import machine
+
+    recorder = Recorder()
+    others = [test for row in ROWS for test in row.tests if (ROOT / test.partition("::")[0]).exists()]
+    code = pytest.main([*dict.fromkeys([TESTS, *others]), "-q", "-p", "no:cacheprovider"], plugins=[recorder])
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    tree = {"hardware": machine(), "tests": dict(sorted(recorder.tests.items()))}
+    RESULTS.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return int(code)
+
+
+_INTRODUCTION = """\
+# Faults of training
+
+Every fault ends in one of three ways: **R** recovered, **Q** the case is set aside and the run goes on, **S** stopped with one
+line and a documented exit code, the last checkpoint intact. Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment,
+75 stopped on request. The table is `tests/faults/training_faults.py`; this page is made of it and of the results of its tests by
+`tests/support/fault_matrix.py`. After every recovery "to the last bit" weights, optimizer state, random generators, clusters and
+metrics are compared with those of a run that nothing happened to.
+"""
+_GUARDS = """
+## The guards
+
+What keeps a fault from doing harm, taken out of the program in turn: the row named must then fail, and does.
+"""
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The whole page."""
+    tests = results["tests"]
+    rows = [_row(row, tests) for row in ROWS]
+    guards = [_guard(guard, tests) for guard in GUARDS]
+    head = ["| Fault | How it is injected | Must | Seen | What is said | Tests |", "|---|---|---|---|---|---|"]
+    guard_head = ["| Guard | Fails without it | Seen then | |", "|---|---|---|---|"]
+    campaigns = ["", "## Long campaigns", "", *_campaigns(), ""] if _campaigns() else []
+    return "\n".join([_INTRODUCTION, *head, *rows, _GUARDS, *guard_head, *guards, *campaigns, _machine(results), ""])
+
+
+def outcome(row: Row, tests: Mapping[str, Any]) -> tuple[int, int]:
+    """How many tests of a row passed, of how many."""
+    nodes = [f"{FAULT}[{row.key}]"] if row.starts else []
+    found = [test for name, test in tests.items() if name in nodes or name.startswith(row.tests or ("-",))]
+    return sum(test["outcome"] == "passed" for test in found), len(found)
+
+
+def _row(row: Row, tests: Mapping[str, Any]) -> str:
+    starts = tests.get(f"{FAULT}[{row.key}]", {}).get("starts", [])
+    seen = " → ".join(_seen(start) for start in starts)
+    end = {"bits": "; the same to the last bit", "close": "; the same within tolerance", "": ""}[row.same]
+    lines = "<br>".join(dict.fromkeys(_plain(start["line"]) for start in starts if start["line"]))
+    passed, of = outcome(row, tests)
+    return f"| {row.fault} | {row.how} | {row.expected} | {seen}{end if seen else ''} | {lines} | {passed} of {of} |"
+
+
+def _seen(start: Mapping[str, Any]) -> str:
+    code = {0: "done", -9: "killed"}.get(start["exit"], f"exit {start['exit']}")
+    return f"{code} ({start['seconds']:.0f} s)"
+
+
+def _plain(line: str) -> str:
+    """A line without the places of this machine."""
+    words = [word if not word.startswith("/") else f"…/{word.rpartition('/')[2]}" for word in line.split()]
+    return " ".join(words).removeprefix("dcam-dist: ").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _guard(guard: Guard, tests: Mapping[str, Any]) -> str:
+    found = tests.get(f"{GUARD}[{guard.name}]", {"outcome": "not run"})
+    fault = next(row.fault for row in (*ROWS, *PROBES) if row.key == guard.row)
+    verdict = {"passed": "turns red"}.get(found["outcome"], found["outcome"])
+    return f"| {guard.what} | {fault} | {_plain(found.get('seen', ''))} | {verdict} |"
+
+
+def _campaigns() -> list[str]:
+    files = [ROOT / name for row in ROWS for name in row.results if (ROOT / name).is_file()]
+    pages = [file.with_suffix(".md") for file in files]
+    return [f"- [{page.stem}](../{page.relative_to(ROOT)})" for page in pages if page.is_file()]
+
+
+def _machine(results: Mapping[str, Any]) -> str:
+    hardware = results["hardware"]
+    return (
+        f"\n{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB, {hardware['system']}; Python "
+        f"{hardware['python']}, torch {hardware['versions']['torch']}, gloo."
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line."""
+    if list(arguments) == ["run"]:
+        return run()
+    if list(arguments) == ["render"]:
+        PAGE.write_text(render(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
+        return 0
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""How each guard of ``tests/faults/training_faults.py`` is taken out of a training process."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from support.faulty_train import replace
+
+
+def _instead(path: str, new: Callable[..., Any]) -> Callable[[], None]:
+    """Do something else in place of a function, which is not called."""
+    return lambda: replace(path, lambda _, *arguments, **keywords: new(*arguments, **keywords))
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _identity(previous_N: Any, label_N: Any, clusters: int) -> Any:
+    import numpy as np
+
+    return np.arange(clusters)
+
+
+def _only_mine(notes: Any, context: Any) -> dict[str, str]:
+    return dict(notes)
+
+
+def _without_draws() -> None:
+    """Go on in the middle of an epoch with the draws from its beginning."""
+    from dataclasses import replace as changed
+
+    def resumed(original: Callable[..., Any], *arguments: Any) -> Any:
+        return changed(original(*arguments), training=None)
+
+    replace("dcam_dist.training.keeping:resume", resumed)
+
+
+def _without_optimizer() -> None:
+    def load(original: Callable[..., Any], engine: Any, tensors: Any) -> Any:
+        return original(engine, {name: value for name, value in tensors.items() if not name.startswith("optimizer.")})
+
+    replace("dcam_dist.distributed.ddp:DdpEngine.load_state", load)
+
+
+def _taken(guard: Any, *, overflow: Any) -> Any:
+    from dcam_dist.distributed.engine import StepOutcome
+
+    guard._kept = None
+    return StepOutcome.TAKEN
+
+
+def _without_kept_buffers() -> None:
+    def judge(original: Callable[..., Any], guard: Any, **keywords: Any) -> Any:
+        guard._kept = None
+        return original(guard, **keywords)
+
+    replace("dcam_dist.distributed.step_guard:StepGuard.judge", judge)
+
+
+def _by_time(run: Any) -> Any:
+    from dcam_dist.runs.places import FOLDER, place_of
+
+    folders = sorted((run / FOLDER).glob("epoch-*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    return [place for folder in folders if (place := place_of(folder)) is not None]
+
+
+REMOVE: dict[str, Callable[[], None]] = {
+    "place": _instead("dcam_dist.distributed.in_step:agree_on_place", _nothing),
+    "label hash": _instead("dcam_dist.distributed.collectives:same_everywhere", lambda *_: True),
+    "shared notes": _instead("dcam_dist.distributed.collectives:share_notes", _only_mine),
+    "step guard": _instead("dcam_dist.distributed.step_guard:StepGuard.judge", _taken),
+    "kept buffers": _without_kept_buffers,
+    "lock": _instead("dcam_dist.runs.lock:run_lock", lambda _: nullcontext()),
+    "draws": _without_draws,
+    "optimizer state": _without_optimizer,
+    "generators": _instead("dcam_dist.training.keeping:_set_generators", _nothing),
+    "id matching": _instead("dcam_dist.metrics.agreement:match_to_previous", _identity),
+    "hashes": _instead("dcam_dist.runs.sealed:_fingerprint", lambda content: {"size": 0}),
+    "order by position": _instead("dcam_dist.runs.places:places", _by_time),
+}
