@@ -17,8 +17,8 @@ from benchmarks.harness import Measured, Options, Series, Target, ratio, run
 from benchmarks.report import table
 
 RANKS = 2
-STEPS, SMOKE_STEPS = 12, 2
-GRID, SMOKE_GRID = (32, 48, 48), (16, 16, 16)
+STEPS, SMOKE_STEPS = 10, 2
+GRID, SMOKE_GRID = (32, 32, 32), (16, 16, 16)
 FILTERS, SMOKE_FILTERS = 8, 2
 ENGINES = {"DDP": None, "ZeRO 0": 0, "ZeRO 1": 1, "ZeRO 2": 2}
 TOLERANCE = 1e-5

@@ -49,7 +49,7 @@ install() {
   [ -x .venv/bin/python ] || make_venv "$python"
   say_if_cuda
   # shellcheck disable=SC2086  # DCAM_PIP_ARGS holds several arguments
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt ${DCAM_PIP_ARGS:-} -e '.[dev]'
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt ${DCAM_PIP_ARGS:-} -e '.[dev,mlflow]'
   cat pyproject.toml constraints/cpu.txt | sha256sum >.venv/installed
 }
 

@@ -64,7 +64,7 @@ class ConvNorm(Unit):
 
     def _convolve_both(self, x: Tensor, skip: Tensor) -> Tensor:
         # conv(cat(up, skip)) = conv(up) + conv(skip): the concatenation, the network's largest tensor, is never made
-        for_x, for_skip = self.weight.split([x.shape[1], skip.shape[1]], dim=1)
+        for_x, for_skip = self.weight[:, : x.shape[1]], self.weight[:, x.shape[1] :]
         skip = self._ready(skip)
         y = convolve(skip, self._ready(for_skip))
         return y.add_(convolve_upsampled(self._ready(x), self._ready(for_x), skip))

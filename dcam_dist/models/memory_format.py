@@ -13,7 +13,8 @@ def memory_format_of(settings: NetworkConfig, device_type: str) -> torch.memory_
         settings: The network's settings.
         device_type: ``cpu`` or ``cuda``.
     """
-    return torch.channels_last_3d if settings.norm == "batch" else torch.contiguous_format
+    last = device_type == "cpu" or settings.norm == "batch"
+    return torch.channels_last_3d if last else torch.contiguous_format
 
 
 def in_format(x_BCDHW: Tensor, memory_format: torch.memory_format) -> Tensor:

@@ -33,7 +33,7 @@ class GlobalBatchNorm3d(nn.Module):
 
     def __init__(self, channels: int, *, momentum: float, passes: Passes = BY_SLABS) -> None:
         super().__init__()
-        self.momentum, self.scope = momentum, Scope(_sum_over_ranks, passes, EPS)
+        self.momentum, self.scope = momentum, Scope(False, _sum_over_ranks, passes, EPS)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -51,8 +51,9 @@ class GlobalBatchNorm3d(nn.Module):
 
     @torch.no_grad()
     def _track(self, of: Moments) -> None:
-        unbiased_C = of.var_C * (of.count / (of.count - 1).clamp_min(1)).to(of.var_C.dtype)
-        self.running_mean.lerp_(of.mean_C, self.momentum)
+        mean_C, var_C = of.mean_GC[0], of.var_GC[0]
+        unbiased_C = var_C * (of.count / (of.count - 1).clamp_min(1)).to(var_C.dtype)
+        self.running_mean.lerp_(mean_C, self.momentum)
         self.running_var.lerp_(unbiased_C, self.momentum)
 
 
@@ -64,21 +65,18 @@ class InstanceNorm3d(nn.Module):
 
     def __init__(self, channels: int, *, passes: Passes = BY_SLABS) -> None:
         super().__init__()
-        self.scope = Scope(_sum_over_nobody, passes, EPS)
+        self.scope = Scope(True, _sum_over_nobody, passes, EPS)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x_BCDHW: Tensor, *, relu: bool = False) -> Tensor:
         """Normalize each scan for itself."""
-        cases, channels = x_BCDHW.shape[:2]
-        as_one = x_BCDHW.reshape(1, cases * channels, *x_BCDHW.shape[2:])
-        weight, bias = self.weight.repeat(cases), self.bias.repeat(cases)
-        return normalize(as_one, weight, bias, moments(as_one, self.scope), self.scope, relu=relu).view_as(x_BCDHW)
+        return normalize(x_BCDHW, self.weight, self.bias, moments(x_BCDHW, self.scope), self.scope, relu=relu)
 
 
 def global_moments(x_BCDHW: Tensor) -> Moments:
     """Moments over the batch of all ranks, the same on all of them."""
-    return moments(x_BCDHW, Scope(_sum_over_ranks, BY_SLABS, EPS))
+    return moments(x_BCDHW, Scope(False, _sum_over_ranks, BY_SLABS, EPS))
 
 
 def _sum_over_ranks(sums: Tensor) -> None:

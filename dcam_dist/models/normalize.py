@@ -21,16 +21,16 @@ _ALL_BUT_CHANNELS = (0, 2, 3, 4)
 
 @dataclass(frozen=True)
 class Moments:
-    """Statistics of some features.
+    """Statistics of some features, in one row for all cases or in one row for each (G = B).
 
     Attributes:
-        mean_C: float32.
-        var_C: float32, biased.
-        count: Values per channel, a float64 scalar.
+        mean_GC: float32.
+        var_GC: float32, biased.
+        count: Values per row and channel, a float64 scalar.
     """
 
-    mean_C: Tensor
-    var_C: Tensor
+    mean_GC: Tensor
+    var_GC: Tensor
     count: Tensor
 
 
@@ -39,29 +39,36 @@ class Scope:
     """Over whom a normalization's sums go, and how they are taken.
 
     Attributes:
+        per_case: Whether each case has statistics of its own.
         exchange: Sums a tensor in place over all who share the statistics.
         passes: How the passes over the features are run.
         eps: Added to the variance.
     """
 
+    per_case: bool
     exchange: Callable[[Tensor], None]
     passes: Passes
     eps: float
 
+    def groups(self, x_BCDHW: Tensor) -> int:
+        """Rows of the statistics."""
+        return len(x_BCDHW) if self.per_case else 1
+
 
 @torch.no_grad()
 def moments(x_BCDHW: Tensor, scope: Scope) -> Moments:
-    """Moments over the batch and the voxels of all who share the statistics.
+    """Moments over the voxels of the batch, or of each case, of all who share the statistics.
 
     Each contributes its count n, n·mean and n·(variance + mean²), summed in float64 so that the difference of large
     sums keeps its digits; the sum does not need equal counts.
     """
-    sums_2C = scope.passes.total(_moment_sums, (x_BCDHW,))
-    sums = torch.cat([sums_2C, sums_2C.new_tensor([x_BCDHW.numel() / x_BCDHW.shape[1]])])
+    groups = scope.groups(x_BCDHW)
+    sums = scope.passes.total(_moment_sums, (x_BCDHW,), (), groups).flatten()
+    sums = torch.cat([sums, sums.new_tensor([x_BCDHW.numel() / x_BCDHW.shape[1] / groups])])
     scope.exchange(sums)
     count = sums[-1]
-    first_C, second_C = (sums[:-1] / count).chunk(2)
-    return Moments(first_C.float(), (second_C - first_C.square()).clamp_min(0).float(), count)
+    first_GC, second_GC = (sums[:-1] / count).view(groups, -1).chunk(2, dim=1)
+    return Moments(first_GC.float(), (second_GC - first_GC.square()).clamp_min(0).float(), count)
 
 
 def normalize(
@@ -73,7 +80,7 @@ def normalize(
     the engine adds them up over the ranks like all others.
     """
     y_BCDHW: Tensor = _Normalize.apply(  # type: ignore[no-untyped-call]
-        x_BCDHW, weight_C, bias_C, of.mean_C, of.var_C, of.count, scope, relu
+        x_BCDHW, weight_C, bias_C, of.mean_GC, of.var_GC, of.count, scope, relu
     )
     return y_BCDHW
 
@@ -82,7 +89,7 @@ class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *rest: Any) -> Tensor:
         mean, var, count, scope, relu = rest
-        y: Tensor = scope.passes.whole(_output, (x,), mean, var, weight, bias, scope.eps, relu)
+        y: Tensor = scope.passes.whole(_output, (x,), (mean, var, weight[None], bias[None]), scope.eps, relu)
         ctx.save_for_backward(x, y if relu else None, weight, mean, var, count)
         ctx.scope = scope
         return y
@@ -92,16 +99,14 @@ class _Normalize(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, weight, mean, var, count = ctx.saved_tensors
         scope: Scope = ctx.scope
-        volumes = (x, grad) if y is None else (x, grad, y)
-        sums_2C = scope.passes.total(
-            _gradient_sums if y is None else _gradient_sums_relu, volumes, mean, var, scope.eps
-        )
-        grad_weight, grad_bias = sums_2C.float().chunk(2)
-        scope.exchange(sums_2C)
-        towards_x_hat, towards_one = (sums_2C / count).float().chunk(2)
+        volumes, piece = ((x, grad), _gradient_sums) if y is None else ((x, grad, y), _gradient_sums_relu)
+        sums = scope.passes.total(piece, volumes, (mean, var), scope.groups(x), scope.eps)
+        grad_weight, grad_bias = sums.sum(dim=0).float().chunk(2)
+        scope.exchange(sums)
+        towards_x_hat, towards_one = (sums / count).float().chunk(2, dim=1)
         inverse_std = torch.rsqrt(var + scope.eps)
         vectors = mean, inverse_std * towards_x_hat, towards_one, inverse_std * weight
-        grad_x = scope.passes.mapped(_gradient if y is None else _gradient_relu, volumes, *vectors)
+        grad_x = scope.passes.mapped(_gradient if y is None else _gradient_relu, volumes, vectors)
         return grad_x, grad_weight, grad_bias, None, None, None, None, None
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from dcam_dist.errors import EnvironmentFault
 
 Piece = Callable[..., Tensor]
+Run = Callable[..., Tensor]
 
 # elements of a slab: fits the caches of a CPU; keeps a GPU busy and is little beside its memory
 _CPU_SLAB, _CUDA_SLAB = 2**19, 2**26
@@ -23,20 +24,21 @@ _CPU_SLAB, _CUDA_SLAB = 2**19, 2**26
 
 @dataclass(frozen=True)
 class Passes:
-    """How a piece is run over whole volumes of equal shape (B, C, D, H, W).
+    """How a piece is run over volumes of equal shape (B, C, D, H, W).
 
-    A piece is a pure function ``piece(*volumes, *vectors)``; a way of running it is called with ``(piece, volumes,
-    *vectors)``.
+    A piece is a pure function ``piece(*volumes, *vectors, *options)``. Its vectors are (C,); a run is given them as
+    (G, C), with one row for all cases or a row for each: ``run(piece, volumes, vectors, *options)``.
 
     Attributes:
-        whole: Runs a piece that needs no float32 copies on the whole volumes.
+        whole: For pieces that need no float32 copies: run on as many cases at once as share a row.
         mapped: Run on a part of the volumes, the piece gives that part of a result like the first volume.
-        total: Run on a part of the volumes, it gives that part's share of a sum.
+        total: Run on a part of the volumes, it gives that part's share of a sum; ``run(piece, volumes, vectors, groups,
+            *options)`` gives the sum in ``groups`` rows, again one for all cases or one for each.
     """
 
-    whole: Callable[..., Tensor]
-    mapped: Callable[..., Tensor]
-    total: Callable[..., Tensor]
+    whole: Run
+    mapped: Run
+    total: Run
 
 
 def slabs(shape: torch.Size, device: torch.device) -> Iterator[tuple[slice, slice, slice]]:
@@ -56,39 +58,6 @@ def per_channel(values_C: Tensor) -> Tensor:
     return values_C.view(1, -1, 1, 1, 1)
 
 
-def _whole(piece: Piece, volumes: tuple[Tensor, ...], *vectors: object) -> Tensor:
-    return piece(*volumes, *vectors)
-
-
-def _mapped_by_slabs(piece: Piece, volumes: tuple[Tensor, ...], *vectors: object) -> Tensor:
-    result = torch.empty_like(volumes[0])
-    for slab in slabs(result.shape, result.device):
-        result[slab] = piece(*(volume[slab] for volume in volumes), *vectors)
-    return result
-
-
-def _total_of_slabs(piece: Piece, volumes: tuple[Tensor, ...], *vectors: object) -> Tensor:
-    parts = (piece(*(v[slab] for v in volumes), *vectors) for slab in slabs(volumes[0].shape, volumes[0].device))
-    total = next(parts)
-    for part in parts:
-        total = total + part
-    return total
-
-
-def _compiled(piece: Piece, volumes: tuple[Tensor, ...], *vectors: object) -> Tensor:
-    return _compile(piece)(*volumes, *vectors)
-
-
-@cache
-def _compile(piece: Piece) -> Piece:
-    # without fixed sizes: one kernel for all levels of the network, whichever comes first
-    return torch.compile(piece, dynamic=True, fullgraph=True)
-
-
-BY_SLABS = Passes(_whole, _mapped_by_slabs, _total_of_slabs)
-_COMPILED = Passes(_compiled, _compiled, _compiled)
-
-
 def compiled_passes() -> Passes:
     """The passes by torch.compile.
 
@@ -101,3 +70,59 @@ def compiled_passes() -> Passes:
             f"network.compile=true: no C++ compiler {compiler}; install one, or set network.compile=false"
         )
     return _COMPILED
+
+
+def _mapped_by_slabs(
+    piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], *options: object
+) -> Tensor:
+    result = torch.empty_like(volumes[0])
+    for slab in slabs(result.shape, result.device):
+        result[slab] = piece(*(volume[slab] for volume in volumes), *_rows(vectors, slab[0].start), *options)
+    return result
+
+
+def _total_by_slabs(
+    piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], groups: int, *options: object
+) -> Tensor:
+    totals: dict[int, Tensor] = {}
+    for slab in slabs(volumes[0].shape, volumes[0].device):
+        part = piece(*(volume[slab] for volume in volumes), *_rows(vectors, slab[0].start), *options)
+        group = slab[0].start % groups
+        totals[group] = totals[group] + part if group in totals else part
+    return torch.stack(list(totals.values()))
+
+
+def _whole(piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], *options: object) -> Tensor:
+    groups = max(map(len, vectors))
+    if groups == 1:
+        return piece(*volumes, *_rows(vectors, 0), *options)
+    result = torch.empty_like(volumes[0])
+    for case in range(groups):
+        one = slice(case, case + 1)
+        result[one] = piece(*(volume[one] for volume in volumes), *_rows(vectors, case), *options)
+    return result
+
+
+def _whole_compiled(piece: Piece, *arguments: object) -> Tensor:
+    return _whole(_compile(piece), *arguments)  # type: ignore[arg-type]
+
+
+def _total_compiled(
+    piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], groups: int, *options: object
+) -> Tensor:
+    parts = zip(*(volume.chunk(groups) for volume in volumes), strict=True)
+    return torch.stack([_compile(piece)(*part, *_rows(vectors, g), *options) for g, part in enumerate(parts)])
+
+
+def _rows(vectors: tuple[Tensor, ...], case: int) -> Iterator[Tensor]:
+    return (vector_GC[case % len(vector_GC)] for vector_GC in vectors)
+
+
+@cache
+def _compile(piece: Piece) -> Piece:
+    # without fixed sizes: one kernel for all levels of the network, whichever comes first
+    return torch.compile(piece, dynamic=True, fullgraph=True)
+
+
+BY_SLABS = Passes(_whole, _mapped_by_slabs, _total_by_slabs)
+_COMPILED = Passes(_whole_compiled, _whole_compiled, _total_compiled)

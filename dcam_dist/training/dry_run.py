@@ -41,7 +41,7 @@ def dry_run(config: Config) -> DryRun:
         UsageError, DataError: As ``train``.
     """
     with open_processes(config.training.timeout_s) as context:
-        config = resolve_precision(config, context)
+        config, _ = resolve_precision(config, context)
         job = prepare_job(config, context)
         cases = len(job.case_id_N)
         batch_B = np.arange(config.training.batch_size) % cases

@@ -47,6 +47,8 @@ def resume(job: TrainingJob, checkpoint: Checkpoint) -> CycleState:
     job.engine.load_state(checkpoint.engine)
     if checkpoint.ranks == job.context.world_size:
         _set_generators(checkpoint, job.context)
+    else:
+        seed_generators(job, checkpoint.epoch)
     in_hand = checkpoint.in_hand
     clustered = None
     if checkpoint.assignment is not None:
@@ -61,6 +63,11 @@ def resume(job: TrainingJob, checkpoint: Checkpoint) -> CycleState:
         seconds=in_hand.seconds,
         extract_stall_s=in_hand.extract_stall_s,
     )
+
+
+def seed_generators(job: TrainingJob, epoch: int) -> None:
+    """Begin with torch's random generators: of each rank its own, not the one that its process was born with."""
+    torch.manual_seed(job.seed(f"torch, rank {job.context.rank}", epoch))
 
 
 def _fit(checkpoint: Checkpoint) -> ClusterFit | None:

@@ -26,7 +26,8 @@ def cluster_cases(features: FeatureTable, previous: Assignment | None, epoch: in
         job: Backend, settings and the training cases.
 
     Raises:
-        DataError: When the features cannot be clustered, one cluster holds nearly all cases, or the ranks end up with different labels.
+        DataError: When the features cannot be clustered, one cluster holds nearly all cases, or the ranks end up with
+            different labels.
     """
     fit, problem = _fit_on_main(features, previous, epoch, job)
     stop_together(problem, job.context)

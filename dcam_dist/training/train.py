@@ -27,7 +27,7 @@ from dcam_dist.training.boundary import Boundary
 from dcam_dist.training.cycle import run_cycle
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
 from dcam_dist.training.job import TrainingJob, prepare_job
-from dcam_dist.training.keeping import checkpoint_of, resume
+from dcam_dist.training.keeping import checkpoint_of, resume, seed_generators
 from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, hearing_signals
 from dcam_dist.training.precision import resolve_precision
 from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
@@ -71,20 +71,23 @@ def train(
     """
     config, leaving = _with_absolute_cohort(config), Leaving(end_s=end_of_time(config.training.max_minutes))
     with hearing_signals(leaving), open_processes(config.training.timeout_s) as context, ExitStack() as stack:
-        config = resolve_precision(config, context)
+        config, why = resolve_precision(config, context, fresh=fresh)
         job = prepare_job(config, context)
         run = _open_run(config, context, stack, fresh=fresh, changes=changes)
         if config.training.rank_logs:
             stack.enter_context(rank_log(run, context.rank, context.world_size))
         leaving.run = run if context.is_main else None
         checkpoint = _newest(run, config, job)
-        _announce(job, checkpoint)
-        if checkpoint is None or not checkpoint.finished:
+        _announce(job, checkpoint, why)
+        if checkpoint is not None and checkpoint.finished:
+            epochs = checkpoint.epoch
+        else:
             state = _begin(job, checkpoint)
             job = replace(job, boundary=_boundary(job, run, leaving, resumed=checkpoint is not None, at=state.position))
             job = _followed(stage_training_cases(job, state), run, state, stack, progress)
-            (run_supervised if config.method == "supervised" else run_cycle)(job, state)
-        return TrainSummary(run, config.training.epochs, context.is_main)
+            run_method = run_supervised if config.method == "supervised" else run_cycle
+            epochs = run_method(job, state).position.epoch
+        return TrainSummary(run, epochs, context.is_main)
 
 
 def _open_run(
@@ -121,6 +124,7 @@ def _begin(job: TrainingJob, checkpoint: Checkpoint | None) -> CycleState:
     """Load the checkpoint, or begin."""
     if checkpoint is None:
         first = Phase.TRAIN if job.config.method == "supervised" else Phase.EXTRACT
+        seed_generators(job, 0)
         state = CycleState(Position(0, first))
     else:
         state = resume(job, checkpoint)
@@ -177,7 +181,7 @@ def _with_absolute_cohort(config: Config) -> Config:
     return config.model_copy(update={"data": data})
 
 
-def _announce(job: TrainingJob, checkpoint: Checkpoint | None) -> None:
+def _announce(job: TrainingJob, checkpoint: Checkpoint | None, precision: str) -> None:
     if not job.context.is_main:
         return
     proposed, baseline = parameter_counts(job.config.network)
@@ -191,6 +195,7 @@ def _announce(job: TrainingJob, checkpoint: Checkpoint | None) -> None:
         f"{baseline:,}",
         100 * (baseline / proposed - 1),
     )
+    log.info("%s", precision)
     if checkpoint is not None and checkpoint.finished:
         log.info("already finished, after %d epochs", checkpoint.epoch)
     elif checkpoint is not None:

@@ -73,6 +73,7 @@ class Row:
 
 LOSS_TOLERANCE = 1e-4
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
+OUT_OF_STEP = r"the ranks are out of step: rank 0 at epoch \d.*; rank 1 at epoch \d"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
 
 
@@ -201,9 +202,15 @@ ROWS = (
     Row(
         "out-of-step",
         "Ranks out of step",
-        "S",
-        "rank 1 of 2 draws one batch less than rank 0",
-        (Start(4, r"rank \d", ranks=2, faults=("short@draw/1",)),),
+        "S, then R",
+        "rank 1 of 2 draws one batch less than rank 0; then rank 1 goes on from an older checkpoint",
+        (
+            Start(4, OUT_OF_STEP, 2, ("short@draw/1",), {"training.timeout_s": 20}),
+            Start(75, ranks=2, faults=("usr@update:2",)),
+            Start(4, OUT_OF_STEP, 2, ("older@newest/1",), {"training.timeout_s": 20}),
+            Start(0, ranks=2),
+        ),
+        "bits",
     ),
     Row(
         "disk-full",
@@ -376,7 +383,10 @@ ROWS = (
         "Clock skew",
         "R: order by step, not by time",
         "the oldest checkpoint is touched with a time of next year, the newest with one of 1990",
-        (Start(75, faults=("usr@update:3",)), Start(0, before="turn the clocks of the checkpoints")),
+        (
+            Start(75, LEFT.format("SIGUSR1"), faults=("usr@update:2",)),
+            Start(0, r"going on at epoch 1, train, step 3", before="turn the clocks of the checkpoints"),
+        ),
         "bits",
     ),
     Row(
@@ -438,16 +448,18 @@ class Guard:
 
 
 GUARDS = (
-    Guard("place", "the ranks compare phase and step before each phase", "out-of-step", "exit codes|lines match|ended"),
+    Guard("tags", "each exchange bears its name and place, and is refused where the ranks' differ", "out-of-step"),
+    Guard("place", "the ranks compare phase and step before each phase", "out-of-step"),
     Guard("label hash", "the ranks compare a hash of the labels", "labels-disagree", "exit codes"),
-    Guard("shared notes", "what one rank was asked is known to all before they act", "sigterm", "exit codes|ended"),
-    Guard("step guard", "a step that is not finite is left out by all", "nan-again", "exit codes"),
-    Guard("kept buffers", "a step that is left out leaves no trace in the running statistics", "nan-again", ""),
-    Guard("lock", "one training at a time in a directory", "two-runs", "second"),
-    Guard("draws", "a run goes on with the draws that are left of its epoch", "corrupt-checkpoint", "differs"),
-    Guard("optimizer state", "a run goes on with the momentum that it had", "sigterm", "differs"),
-    Guard("generators", "a run goes on with the random generators that it had", "generators", "differs"),
-    Guard("id matching", "a cluster keeps the id of the one that it overlaps most", "cluster-ids", "ids"),
-    Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", ""),
-    Guard("order by position", "the newest checkpoint is the furthest, whatever the clocks say", "clock-skew", ""),
+    Guard("shared notes", "what one rank was asked is known to all before they act", "sigterm"),
+    Guard("step guard", "a step that is not finite is left out by all", "nan-again", "0 lines match"),
+    Guard("kept buffers", "a step that is left out leaves no trace in the running statistics", "nan-again", "running"),
+    Guard("lock", "one training at a time in a directory", "two-runs", "second start was not refused"),
+    Guard("draws", "a run goes on with the draws that are left of its epoch", "clock-skew", "the end differs"),
+    Guard("optimizer state", "a run goes on with the momentum that it had", "sigterm", "the end differs"),
+    Guard("generators", "a run goes on with the random generators that it had", "generators", "the end differs"),
+    Guard("id matching", "a cluster keeps the id of the one that it overlaps most", "cluster-ids", "changed their ids"),
+    Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", "0 lines match"),
+    Guard("order by position", "the newest checkpoint is the furthest, whatever the clocks say", "clock-skew", "0 lines"),
+    Guard("collapse", "the sizes of the clusters are looked at", "collapse", "exit codes"),
 )

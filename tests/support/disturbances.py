@@ -87,7 +87,7 @@ def _assert_finite(run: Path) -> None:
     checkpoint = latest_checkpoint(run)
     assert checkpoint is not None
     for name, tensor in checkpoint.engine.items():
-        assert torch.isfinite(tensor).all(), name
+        assert torch.isfinite(tensor).all(), f"{name} is not finite"
 
 
 def _assert_ids(run: Path) -> None:
@@ -149,7 +149,8 @@ def _await_hang(training: Any, run: Path, _: Callable[[], Any]) -> None:
 def _second_start(training: Any, run: Path, again: Callable[[], Any]) -> None:
     _wait(training, lambda: in_first_epoch(run))
     second = again()
-    assert second.wait() == [4], second.said
+    assert second.wait() == [4], f"the second start was not refused: {second.said}"
+    assert "another training is running" in second.said
     training.second_said = second.said
 
 

@@ -21,6 +21,7 @@ Act = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 PLACES = {
     "start": "dcam_dist.training.train:prepare_job",
+    "newest": "dcam_dist.runs.checkpoints:latest_checkpoint",
     "extract": "dcam_dist.training.cycle:extract",
     "volume": "dcam_dist.models.network:ClusterNetwork.pooled_features",  # also in each training step
     "cluster": "dcam_dist.training.cycle:cluster",
@@ -177,6 +178,14 @@ def _full(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: di
     return original(*arguments, **keywords)
 
 
+def _older(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """As on a node whose file system shows old directory entries."""
+    from dcam_dist.runs import read_checkpoint
+    from dcam_dist.runs.places import places
+
+    return read_checkpoint(places(arguments[0])[1].folder)
+
+
 def _random(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Draw from torch's generator, as a dropout would."""
     import torch
@@ -201,6 +210,7 @@ KINDS: dict[str, Act] = {
     "short": _one_less,
     "constant": _constant,
     "full": _full,
+    "older": _older,
     "random": _random,
     "slow": _slow,
 }

@@ -16,7 +16,7 @@ def _nothing(*_: Any, **__: Any) -> None:
     return None
 
 
-def _identity(previous_N: Any, label_N: Any, clusters: int) -> Any:
+def _identity(previous_N: Any, current_N: Any, clusters: int) -> Any:
     import numpy as np
 
     return np.arange(clusters)
@@ -58,6 +58,16 @@ def _without_kept_buffers() -> None:
     replace("dcam_dist.distributed.step_guard:StepGuard.judge", judge)
 
 
+def _without_hashes() -> None:
+    class Agreeing(dict[str, Any]):
+        """The right fingerprint to write, and like any other to compare with."""
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    replace("dcam_dist.runs.sealed:_fingerprint", lambda original, content: Agreeing(original(content)))
+
+
 def _by_time(run: Any) -> Any:
     from dcam_dist.runs.places import FOLDER, place_of
 
@@ -66,6 +76,7 @@ def _by_time(run: Any) -> Any:
 
 
 REMOVE: dict[str, Callable[[], None]] = {
+    "tags": _instead("dcam_dist.distributed.control:_tag", lambda *_: 0),
     "place": _instead("dcam_dist.distributed.in_step:agree_on_place", _nothing),
     "label hash": _instead("dcam_dist.distributed.collectives:same_everywhere", lambda *_: True),
     "shared notes": _instead("dcam_dist.distributed.collectives:share_notes", _only_mine),
@@ -75,7 +86,8 @@ REMOVE: dict[str, Callable[[], None]] = {
     "draws": _without_draws,
     "optimizer state": _without_optimizer,
     "generators": _instead("dcam_dist.training.keeping:_set_generators", _nothing),
-    "id matching": _instead("dcam_dist.metrics.agreement:match_to_previous", _identity),
-    "hashes": _instead("dcam_dist.runs.sealed:_fingerprint", lambda content: {"size": 0}),
+    "id matching": _instead("dcam_dist.metrics.epoch_matching:match_to_previous", _identity),
+    "hashes": _without_hashes,
     "order by position": _instead("dcam_dist.runs.places:places", _by_time),
+    "collapse": _instead("dcam_dist.training.collapse:refuse_collapse", _nothing),
 }

@@ -105,9 +105,9 @@ def fail(folder: str, how: str, ranks: str) -> None:
 def _failures(how: str) -> None:
     if how == "memory":
         raise torch.OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.72 GiB of which 9.5 GiB "
-            "is free. Including non-PyTorch memory, this process has 130.22 GiB memory in use. Of the allocated memory "
-            "128.51 GiB is allocated by PyTorch, and 1.02 GiB is reserved by PyTorch but unallocated."
+            "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.72 GiB of which 9.50 "
+            "GiB is free. Including non-PyTorch memory, this process has 130.22 GiB memory in use. Of the allocated "
+            "memory 128.51 GiB is allocated by PyTorch, and 1.02 GiB is reserved by PyTorch but unallocated."
         )
     if how == "damaged":
         raise VolumeDamaged("case001 is damaged")

@@ -144,7 +144,7 @@ def test_a_missing_run_and_one_that_has_not_finished(command, tmp_path, dcam_run
     assert code == 2
     assert_one_line(err, "gone: no run here", "train output=")
     halted = shutil.copytree(dcam_run, tmp_path / "halted")
-    shutil.rmtree(halted / "checkpoints" / "epoch-0003-final")
+    shutil.rmtree(halted / "checkpoints" / "epoch-0003-4-done-000000")
     code, _, err = command(verb, halted)
     assert code == 2
     assert_one_line(err, "halted: training has not finished; go on with: dcam-dist train --config")
@@ -158,13 +158,13 @@ def test_the_advice_on_a_run_that_has_not_finished_is_right(command, tmp_path, d
     halted = shutil.copytree(dcam_run, tmp_path / "halted")
     config = (halted / "config.yaml").read_text().replace(str(dcam_run), str(halted))
     (halted / "config.yaml").write_text(config)
-    shutil.rmtree(halted / "checkpoints" / "epoch-0003-final")
+    shutil.rmtree(halted / "checkpoints" / "epoch-0003-4-done-000000")
     _, _, err = command("evaluate", halted)
     advice = err.partition("go on with: dcam-dist ")[2].split()
     code, out, err = command(*advice)
     assert (code, err) == (0, "")
     assert out == f"3 epochs done: {halted}; next: dcam-dist evaluate {halted}\n"
-    assert (halted / "checkpoints" / "epoch-0003-final").is_dir()
+    assert (halted / "checkpoints" / "epoch-0003-4-done-000000").is_dir()
 
 
 def test_more_clusters_than_cases(small_cohort, tmp_path):
@@ -270,7 +270,7 @@ def test_an_interruption_is_told_in_one_line(command, monkeypatch, small_cohort,
 def test_an_output_that_cannot_be_written(command, small_cohort):
     code, _, err = command("train", *settings(small_cohort, output="/proc/run"))
     assert code == 4
-    assert_one_line(err, "/proc/run: cannot be written")
+    assert_one_line(err, "/proc/run: cannot be made")
 
 
 def test_a_dry_run_says_what_it_found_and_writes_nothing(command, small_cohort, tmp_path):

@@ -35,7 +35,8 @@ def context():
         yield context
 
 
-def test_ddp_is_the_default(context):
+def test_ddp_is_the_default_and_needs_no_deepspeed(context, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
     assert isinstance(engine_of(context), DdpEngine)
 
 
@@ -130,3 +131,23 @@ def test_the_state_of_another_optimizer_gives_the_weights_and_starts_that_afresh
     for name in state:
         expected = fresh if name.startswith("optimizer.") else engine.state()
         assert torch.equal(state[name], expected[name]), name
+
+
+def test_gradients_are_exchanged_with_the_last_part_alone(context):
+    engine = engine_of(context)
+    exchanged = []
+
+    def exchange(_, bucket):
+        exchanged.append(bucket.index())
+        done = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    engine._replica.register_comm_hook(None, exchange)
+    volume = torch.rand(2, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))
+    counts = []
+    for last in (False, False, True):
+        engine.backward(engine.forward(volume, torch.ones_like(volume), last=last).sum())
+        counts.append(len(exchanged))
+    assert counts[:2] == [0, 0]
+    assert counts[2] >= 1

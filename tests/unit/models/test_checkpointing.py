@@ -17,7 +17,7 @@ SHAPE = (16, 32, 32)
 
 @pytest.fixture(autouse=True)
 def reentrant():
-    """In DeepSpeed's place torch's reentrant checkpoint, which computes without gradients first, as DeepSpeed's does."""
+    """In DeepSpeed's place torch's reentrant checkpoint, which computes without gradients first, as that one does."""
     use_deepspeed(lambda compute, *inputs: checkpoint(compute, *inputs, use_reentrant=True, preserve_rng_state=False))
     yield
     use_deepspeed(None)

@@ -68,7 +68,7 @@ def test_this_machine_is_looked_at_where_no_processor_is_given():
 
 
 def test_a_network_is_not_built_while_the_precision_is_open():
-    with pytest.raises(UsageError, match="network.precision=auto"):
+    with pytest.raises(UsageError, match=r"network\.precision=auto"):
         build_network(load_config(None, ["network.precision=auto", "network.filters=4"]))
 
 
