@@ -79,7 +79,7 @@ def verdict(roll: Roll, meeting: Meeting, control: Control, timeout_s: float) ->
         return _cut_off(meeting, control, where)
     silent = [rank for rank in range(control.world_size) if rank not in roll.answers]
     if silent:
-        line = f"{_states(silent, meeting, control)}: lost at {where}; {_NEXT}"
+        line = f"lost {_states(silent, meeting, control)} at {where}; {_NEXT}"
     else:
         line = f"{_stragglers(roll.answers, meeting, timeout_s)}; {_NEXT}"
     return RankLost(line, quiet=not roll.first)
@@ -89,7 +89,7 @@ def _states(silent: list[int], meeting: Meeting, control: Control) -> str:
     by_state: dict[str, list[int]] = {}
     for rank in silent:
         by_state.setdefault(state_of(meeting.peers[rank], meeting.peers[control.rank]), []).append(rank)
-    return " and ".join(f"{named(ranks, meeting.peers)} {state}" for state, ranks in by_state.items())
+    return ", ".join(f"{named(ranks, meeting.peers)} ({state})" for state, ranks in by_state.items())
 
 
 def _stragglers(answers: dict[int, Answer], meeting: Meeting, timeout_s: float) -> str:
@@ -107,7 +107,8 @@ def _cut_off(meeting: Meeting, control: Control, where: str) -> RankLost:
     neighbours = [rank for rank, peer in enumerate(meeting.peers) if peer.node == node]
     others = [rank for rank in range(control.world_size) if rank not in neighbours]
     if not others:
-        line = f"{_states([rank for rank in neighbours if rank != control.rank], meeting, control)}: lost at {where}"
+        others = [rank for rank in neighbours if rank != control.rank]
+        line = f"lost connection to {_states(others, meeting, control)} at {where}"
     else:
         line = (
             f"{named(neighbours, meeting.peers)} cannot reach {meeting.where}, where the ranks meet, nor "

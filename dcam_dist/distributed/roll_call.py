@@ -19,6 +19,7 @@ from dcam_dist.distributed.meeting import Meeting, Peer
 
 PATIENCE_S = 2.0
 LOOK_EVERY_S = 0.25
+DIED = "died"
 _END = "end"
 """The roll call after which the run ends; those of alarms are numbered, for the run may go on."""
 
@@ -151,17 +152,17 @@ class Watch(threading.Thread):
         return {rank: self._store.get(key) for rank, key in keys.items() if self._store.check([key])}
 
     def _has_died(self, rank: int) -> bool:
-        return state_of(self._meeting.peers[rank], self._meeting.peers[self._control.rank]) == "has died"
+        return state_of(self._meeting.peers[rank], self._meeting.peers[self._control.rank]) == DIED
 
 
 def state_of(peer: Peer, own: Peer) -> str:
-    """What this node knows of a silent process: ``has died``, ``is stopped``, or only that it does not answer."""
+    """What this node knows of a process that does not answer."""
     if (peer.node, peer.namespace) != (own.node, own.namespace):
-        return "does not answer"
+        return "no answer, dead or cut off"
     with suppress(psutil.NoSuchProcess):
         status = psutil.Process(peer.pid).status()
         if status == psutil.STATUS_STOPPED:
-            return "is stopped"
+            return "stopped by a signal"
         if status not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
-            return "does not answer"
-    return "has died"
+            return "no answer"
+    return DIED

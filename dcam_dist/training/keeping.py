@@ -10,6 +10,7 @@ from dcam_dist.clustering import ClusterFit
 from dcam_dist.distributed import ProcessContext, gather_rows
 from dcam_dist.runs import Checkpoint, EpochInHand
 from dcam_dist.training.job import TrainingJob
+from dcam_dist.training.sampler import in_batches
 from dcam_dist.training.state import Clustered, CycleState, TrainingProgress
 from dcam_dist.types import UNASSIGNED
 
@@ -58,7 +59,7 @@ def resume(job: TrainingJob, checkpoint: Checkpoint) -> CycleState:
         clustered=clustered,
         previous=checkpoint.previous,
         features=in_hand.features,
-        training=_training(checkpoint, job.context),
+        training=_training(checkpoint, job),
         best=checkpoint.best,
         seconds=in_hand.seconds,
         extract_stall_s=in_hand.extract_stall_s,
@@ -81,11 +82,12 @@ def _fit(checkpoint: Checkpoint) -> ClusterFit | None:
     return ClusterFit(model, label_N, points_NP, assignment.inertia, assignment.repaired)
 
 
-def _training(checkpoint: Checkpoint, context: ProcessContext) -> TrainingProgress | None:
-    in_hand = checkpoint.in_hand
+def _training(checkpoint: Checkpoint, job: TrainingJob) -> TrainingProgress | None:
+    in_hand, context = checkpoint.in_hand, job.context
     if in_hand.batch_SB is None or in_hand.tally_RT is None:
         return None
-    progress = TrainingProgress(in_hand.batch_SB, skipped=in_hand.skipped)
+    batch_SB = in_batches(in_hand.batch_SB.ravel(), job.config.training.batch_size)  # which may have been changed
+    progress = TrainingProgress(batch_SB, skipped=in_hand.skipped)
     if checkpoint.ranks == context.world_size:  # so that sums are taken in the same order as without the interruption
         loss_sum, hits, draws, stall_s = in_hand.tally_RT[context.rank].tolist()
     elif context.is_main:

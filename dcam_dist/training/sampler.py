@@ -51,9 +51,12 @@ def without_rows(batch_SB: NDArray[np.int64], lost_N: NDArray[np.bool_]) -> NDAr
         Row indices of shape (steps, batch size). The last batch is filled up from the first draws that remain; there
         is no batch when none remains.
     """
-    kept = batch_SB[~lost_N[batch_SB]]
-    size = batch_SB.shape[1]
-    return np.resize(kept, (-(-len(kept) // size), size))
+    return in_batches(batch_SB[~lost_N[batch_SB]], batch_SB.shape[1])
+
+
+def in_batches(row_N: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Whole batches of a size from some draws, in their order; the last is filled up from the first draws."""
+    return np.resize(row_N, (-(-len(row_N) // size), size))
 
 
 def rank_share(batch: Sequence[int], rank: int, world_size: int) -> list[int]:

@@ -30,7 +30,7 @@ def test_a_stopped_rank_is_named_within_timeout_and_five_seconds(tmp_path, lost,
         assert all_gone(pids)
     print(f"rank {lost} of {ranks} stopped: survivors gone after {seconds:.1f} s, timeout {TIMEOUT_S} s")
     (line,) = one.everything.splitlines()
-    assert line.startswith(f"dcam-dist: rank {lost} is stopped: lost at epoch 1, train, step ")
+    assert line.startswith(f"dcam-dist: lost rank {lost} (stopped by a signal) at epoch 1, train, step ")
     assert line.endswith(NEXT)
 
 
@@ -43,7 +43,7 @@ def test_a_killed_rank_is_named_at_once(tmp_path, lost):
         wait_for(lambda: all_gone(pids), 5)
         assert one.end(15) == 4
     (line,) = one.everything.splitlines()
-    assert line.startswith(f"dcam-dist: rank {lost} has died: lost at epoch 1, train, step ")
+    assert line.startswith(f"dcam-dist: lost rank {lost} (died) at epoch 1, train, step ")
 
 
 def test_under_plain_torchrun_the_line_is_the_same_and_its_exit_code_1(tmp_path):
@@ -54,7 +54,7 @@ def test_under_plain_torchrun_the_line_is_the_same_and_its_exit_code_1(tmp_path)
         os.kill(pids[1], signal.SIGKILL)  # torchrun itself would wait 30 s
         assert one.end(15) == 1
     (line,) = one.lines
-    assert "rank 1 is stopped: lost at epoch 1" in line
+    assert "lost rank 1 (stopped by a signal) at epoch 1" in line
     assert "exitcode  : 4" in one.everything
 
 

@@ -10,6 +10,7 @@ from support.playing import Stage, play
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 PLAYED = {row.key: row for row in (*ROWS, *PROBES) if row.starts}
+TAKEN_OUT = [guard for guard in GUARDS if guard.row]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_fault(key, stage, tmp_path, record_property):
     record_property("starts", json.dumps([asdict(start) for start in played]))
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=[guard.name for guard in GUARDS])
+@pytest.mark.parametrize("guard", TAKEN_OUT, ids=[guard.name for guard in TAKEN_OUT])
 def test_without_its_guard_the_same_test_fails(guard, stage, tmp_path, record_property):
     with pytest.raises(AssertionError, match=guard.seen) as failed:
         play(PLAYED[guard.row], stage, tmp_path, without=guard.name)

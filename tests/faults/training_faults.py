@@ -75,6 +75,7 @@ LOSS_TOLERANCE = 1e-4
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
 OUT_OF_STEP = r"the ranks are out of step: rank 0 at epoch \d.*; rank 1 at epoch \d"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
+DAMAGED = PASSED_OVER.format("engine.safetensors is damaged")
 
 
 def _launched(exits: int, signal: str, launcher: Literal["torchrun", "launch"]) -> Start:
@@ -109,7 +110,8 @@ ROWS = (
             Start(0),
         ),
         "bits",
-        results=("benchmarks/results/checkpoint_kills/checkpoint_kills.json",),
+        tests=("tests/faults/test_checkpoint_damage.py::test_a_kill_anywhere",),
+        results=("benchmarks/results/save_kills/save_kills.json",),
     ),
     Row(
         "sigterm",
@@ -182,14 +184,14 @@ ROWS = (
         "Node lost",
         "S, then R on fewer ranks",
         "two torchruns `--nnodes 1:2` on one machine, one killed with its rank; then one rank",
-        tests=("tests/faults/test_training_node_lost.py",),
+        tests=("tests/faults/test_training_node_lost.py", "tests/netns/test_two_hosts.py::test_a_lost_node"),
     ),
     Row(
         "network-cut",
         "Network cut",
         "S, then R",
         "two network namespaces, link down",
-        tests=("tests/netns",),
+        tests=("tests/netns/test_two_hosts.py::test_a_pulled_cable",),
     ),
     Row(
         "hang",
@@ -198,6 +200,7 @@ ROWS = (
         f"SIGSTOP of rank 1 of 2 within a step and within the extraction, `training.timeout_s={HANG_S}`",
         (_hanging("update:2"), _hanging("volume:2"), Start(0, ranks=2)),
         "bits",
+        tests=("tests/distributed/test_in_step.py::test_a_stopped_rank",),
     ),
     Row(
         "out-of-step",
@@ -219,6 +222,10 @@ ROWS = (
         "`RLIMIT_FSIZE` from the third save on",
         (Start(4, r"checkpoint|space|full", faults=("full@save:3",)), Start(0)),
         "bits",
+        tests=(
+            "tests/faults/test_checkpoint_room.py::test_a_limit",
+            "tests/faults/test_checkpoint_room.py::test_a_full",
+        ),
     ),
     Row(
         "disk-full-tmpfs",
@@ -236,7 +243,8 @@ ROWS = (
         "Read-only output",
         "S at the start",
         "the run on a read-only mount, or a folder without the right to write",
-        (Start(4, r"cannot be written|[Rr]ead-only|Permission", before="read-only"),),
+        (Start(4, r"[Rr]ead-only|Permission", before="read-only"),),
+        tests=("tests/faults/test_checkpoint_room.py::test_a_read_only",),
     ),
     Row(
         "corrupt-checkpoint",
@@ -245,21 +253,13 @@ ROWS = (
         "one flipped bit in the weights, then a file cut short, then one removed",
         (
             Start(75, faults=("usr@update:2",)),
-            Start(
-                75,
-                PASSED_OVER.format("engine.safetensors is damaged"),
-                faults=("usr@update:2",),
-                before="flip a bit of the newest checkpoint",
-            ),
-            Start(
-                75,
-                PASSED_OVER.format("engine.safetensors is damaged"),
-                faults=("usr@update:2",),
-                before="cut the newest checkpoint",
-            ),
+            Start(75, DAMAGED, faults=("usr@update:2",), before="flip a bit of the newest checkpoint"),
+            Start(75, DAMAGED, faults=("usr@update:2",), before="cut the newest checkpoint"),
             Start(0, PASSED_OVER.format("state.json is missing"), before="remove a file of the newest checkpoint"),
         ),
         "bits",
+        tests=("tests/faults/test_checkpoint_damage.py::test_all_damage",),
+        results=("benchmarks/results/checkpoint_corruption/checkpoint_corruption.json",),
     ),
     Row(
         "nan-once",
@@ -432,21 +432,24 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Guard:
-    """Something that keeps a fault from doing harm. Taken out, a row must fail.
+    """Something that keeps a fault from doing harm. Taken out, something must fail.
 
     Attributes:
-        name: How it is taken out: a key of ``guards.REMOVE``.
+        name: How it is taken out: a key of ``guards.REMOVE``; or a name of its own.
         what: What it does.
         row: The row that fails without it.
         seen: A pattern of what is then seen.
+        test: Where no row fails, a test that takes it out and sees the harm: a beginning of pytest's node ids.
     """
 
     name: str
     what: str
-    row: str
+    row: str = ""
     seen: str = ""
+    test: str = ""
 
 
+_SAVED = "tests/faults/test_checkpoint_damage.py::test_without_"
 GUARDS = (
     Guard("tags", "each exchange bears its name and place, and is refused where the ranks' differ", "out-of-step"),
     Guard("place", "the ranks compare phase and step before each phase", "out-of-step"),
@@ -460,6 +463,16 @@ GUARDS = (
     Guard("generators", "a run goes on with the random generators that it had", "generators", "the end differs"),
     Guard("id matching", "a cluster keeps the id of the one that it overlaps most", "cluster-ids", "changed their ids"),
     Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", "0 lines match"),
-    Guard("order by position", "the newest checkpoint is the furthest, whatever the clocks say", "clock-skew", "0 lines"),
+    Guard("order by position", "the newest checkpoint is the furthest, not the latest", "clock-skew", "0 lines match"),
     Guard("collapse", "the sizes of the clusters are looked at", "collapse", "exit codes"),
+    Guard("fsync", "each file and folder of a checkpoint is brought down to the disk", test=f"{_SAVED}any_one_fsync"),
+    Guard("hash", "the hashes, against flipped bits in every file", test=f"{_SAVED}the_hash"),
+    Guard("form of the manifest", "the manifest itself is exact", test=f"{_SAVED}the_exact_form"),
+    Guard("name", "a checkpoint is the one that its name says", test=f"{_SAVED}the_look_at_the_name"),
+    Guard("fallback", "the checkpoint before a damaged one is used", test=f"{_SAVED}the_fallback"),
+    Guard("reading back", "a checkpoint is read back before an older one goes", test=f"{_SAVED}the_reading_back"),
+    Guard("rename", "a checkpoint gets its name when it is whole", test=f"{_SAVED}the_rename_a_kill"),
+    Guard("order", "an older checkpoint goes after the newer one is there", test=f"{_SAVED}the_order"),
+    Guard("rename first", "a checkpoint loses its name before its files", test=f"{_SAVED}the_rename_before"),
+    Guard("clearing", "what kills left is cleared at the next start", test=f"{_SAVED}the_clearing"),
 )

@@ -43,8 +43,9 @@ def run() -> int:
     from benchmarks.machine import machine
 
     recorder = Recorder()
-    others = [test for row in ROWS for test in row.tests if (ROOT / test.partition("::")[0]).exists()]
-    code = pytest.main([*dict.fromkeys([TESTS, *others]), "-q", "-p", "no:cacheprovider"], plugins=[recorder])
+    named = [*(test for row in ROWS for test in row.tests), *(guard.test for guard in GUARDS if guard.test)]
+    files = dict.fromkeys([TESTS, *(name.partition("::")[0] for name in named)])
+    code = pytest.main([*files, "-q", "-m", "", "-p", "no:cacheprovider"], plugins=[recorder])
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     tree = {"hardware": machine(), "tests": dict(sorted(recorder.tests.items()))}
     RESULTS.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -54,16 +55,17 @@ def run() -> int:
 _INTRODUCTION = """\
 # Faults of training
 
-Every fault ends in one of three ways: **R** recovered, **Q** the case is set aside and the run goes on, **S** stopped with one
-line and a documented exit code, the last checkpoint intact. Exit codes: 0 done, 2 usage or configuration, 3 data, 4 environment,
-75 stopped on request. The table is `tests/faults/training_faults.py`; this page is made of it and of the results of its tests by
-`tests/support/fault_matrix.py`. After every recovery "to the last bit" weights, optimizer state, random generators, clusters and
-metrics are compared with those of a run that nothing happened to.
+Every fault ends in one of three ways: **R** recovered, **Q** the case is set aside and the run goes on, **S** stopped
+with one line and a documented exit code, the last checkpoint intact. Exit codes: 0 done, 2 usage or configuration,
+3 data, 4 environment, 75 stopped on request. The table is `tests/faults/training_faults.py`; this page is made of it
+and of the results of its tests by `tests/support/fault_matrix.py`. Where it says "the same to the last bit", weights,
+optimizer state, random generators, clusters and metrics equal those of a run that nothing happened to.
 """
 _GUARDS = """
 ## The guards
 
-What keeps a fault from doing harm, taken out of the program in turn: the row named must then fail, and does.
+What keeps a fault from doing harm, taken out of the program in turn: the fault's row, or the test named, must then
+see the harm, and does.
 """
 
 
@@ -73,15 +75,18 @@ def render(results: Mapping[str, Any]) -> str:
     rows = [_row(row, tests) for row in ROWS]
     guards = [_guard(guard, tests) for guard in GUARDS]
     head = ["| Fault | How it is injected | Must | Seen | What is said | Tests |", "|---|---|---|---|---|---|"]
-    guard_head = ["| Guard | Fails without it | Seen then | |", "|---|---|---|---|"]
+    guard_head = ["| Guard | Fails without it | Seen then | Tests |", "|---|---|---|---|"]
     campaigns = ["", "## Long campaigns", "", *_campaigns(), ""] if _campaigns() else []
     return "\n".join([_INTRODUCTION, *head, *rows, _GUARDS, *guard_head, *guards, *campaigns, _machine(results), ""])
 
 
-def outcome(row: Row, tests: Mapping[str, Any]) -> tuple[int, int]:
-    """How many tests of a row passed, of how many."""
-    nodes = [f"{FAULT}[{row.key}]"] if row.starts else []
-    found = [test for name, test in tests.items() if name in nodes or name.startswith(row.tests or ("-",))]
+def outcome(of: Row | Guard, tests: Mapping[str, Any]) -> tuple[int, int]:
+    """How many tests of a row or guard passed, of how many."""
+    if isinstance(of, Row):
+        beginnings = (f"{FAULT}[{of.key}]", *of.tests)
+    else:
+        beginnings = (of.test or f"{GUARD}[{of.name}]",)
+    found = [test for name, test in tests.items() if name.startswith(beginnings)]
     return sum(test["outcome"] == "passed" for test in found), len(found)
 
 
@@ -106,10 +111,10 @@ def _plain(line: str) -> str:
 
 
 def _guard(guard: Guard, tests: Mapping[str, Any]) -> str:
-    found = tests.get(f"{GUARD}[{guard.name}]", {"outcome": "not run"})
-    fault = next(row.fault for row in (*ROWS, *PROBES) if row.key == guard.row)
-    verdict = {"passed": "turns red"}.get(found["outcome"], found["outcome"])
-    return f"| {guard.what} | {fault} | {_plain(found.get('seen', ''))} | {verdict} |"
+    passed, of = outcome(guard, tests)
+    seen = _plain(tests.get(f"{GUARD}[{guard.name}]", {}).get("seen", ""))
+    row = next((row.fault for row in (*ROWS, *PROBES) if row.key == guard.row), guard.test.rpartition("::")[2])
+    return f"| {guard.what} | {row.replace('test_', '').replace('_', ' ')} | {seen} | {passed} of {of} |"
 
 
 def _campaigns() -> list[str]:

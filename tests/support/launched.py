@@ -63,8 +63,7 @@ def launched(
 ) -> Iterator[Launched]:
     """Start a launcher with ranks that do a job whose first argument is the folder; kill what is left in the end."""
     log = folder / "log.txt"
-    name, *arguments = job
-    words = command or [sys.executable, *launcher, f"--nproc_per_node={ranks}", JOBS, name, folder, *arguments]
+    words = command or [sys.executable, *launcher, f"--nproc_per_node={ranks}", JOBS, *job[:1], folder, *job[1:]]
     # torch is imported by the job before the command line can quieten it
     env = {**environment(), "TORCH_CPP_LOG_LEVEL": "FATAL", "TMPDIR": str(folder), **variables}
     with (

@@ -84,7 +84,7 @@ def play(row: Row, stage: Stage, folder: Path, *, without: str = "") -> list[Pla
             differing = differences(run, stage.undisturbed(row.starts[-1].ranks, row.always))
             _insist(not differing, f"the end differs: {', '.join(differing[:3])} …")
         elif row.same == "close":
-            _insist_close(run, stage.undisturbed(1))
+            insist_close(run, stage.undisturbed(1))
         return played
     finally:
         unmount(run)
@@ -141,7 +141,12 @@ def _newest(run: Path) -> Position | None:
     return None if checkpoint is None else checkpoint.position
 
 
-def _insist_close(run: Path, other: Path) -> None:
+def insist_close(run: Path, other: Path) -> None:
+    """Two finished runs took the same steps and ended with the same clusters and nearly the same losses.
+
+    Raises:
+        AssertionError: When they did not.
+    """
     one, two = (latest_checkpoint(path) for path in (run, other))
     _insist(one is not None and two is not None and one.finished and two.finished, "not finished")
     same = one.assignment.by_case() == two.assignment.by_case()

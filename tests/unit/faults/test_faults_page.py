@@ -5,7 +5,7 @@ import json
 import pytest
 from faults.training_faults import GUARDS, PROBES, ROWS
 from support.disturbances import BEFORE, MEANWHILE
-from support.fault_matrix import GUARD, PAGE, RESULTS, ROOT, outcome, render
+from support.fault_matrix import PAGE, RESULTS, ROOT, outcome, render
 from support.faulty_train import parse
 from support.guards import REMOVE
 
@@ -26,8 +26,9 @@ def test_every_fault_has_results_and_all_its_tests_passed(results, row):
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=[guard.name for guard in GUARDS])
-def test_every_guard_has_a_result(results, guard):
-    assert results["tests"][f"{GUARD}[{guard.name}]"]["outcome"] == "passed"
+def test_every_guard_was_taken_out_and_the_harm_was_seen(results, guard):
+    passed, of = outcome(guard, results["tests"])
+    assert passed == of > 0
 
 
 def test_the_table_names_only_what_there_is():
@@ -37,7 +38,7 @@ def test_the_table_names_only_what_there_is():
     assert {start.before for start in starts} <= {"", *BEFORE}
     assert {start.meanwhile for start in starts} <= {"", *MEANWHILE}
     assert [fault for start in starts for fault in start.faults if not parse(fault)] == []
-    assert {guard.name for guard in GUARDS} == REMOVE.keys()
-    assert {guard.row for guard in GUARDS} <= {row.key for row in rows if row.starts}
+    assert {guard.name for guard in GUARDS if guard.row} == REMOVE.keys()
+    assert {guard.row for guard in GUARDS if guard.row} <= {row.key for row in rows if row.starts}
     files = [name.partition("::")[0] for row in rows for name in (*row.tests, *row.results)]
     assert [name for name in files if not (ROOT / name).exists()] == []
