@@ -14,12 +14,17 @@ Ranks end with their launcher, even when it is killed; that is so under torchrun
 """
 
 import os
+import signal
 import sys
+
+STOPPED = 75
 
 
 def main() -> int:
     """Run the launcher; returns the exit code of the ranks."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's own words on a failure, with C++ traces
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: os._exit(STOPPED))  # while torch is loaded there is nobody to pass them on to
     from dcam_dist.distributed.agent import launch
 
     return launch(sys.argv[1:])

@@ -103,25 +103,44 @@ def _whole(piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...
     return result
 
 
-def _whole_compiled(piece: Piece, *arguments: object) -> Tensor:
-    return _whole(_compile(piece), *arguments)  # type: ignore[arg-type]
+def _whole_compiled(piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], *options: object) -> Tensor:
+    flat = tuple(_flat(volume, volumes[0]) for volume in volumes)
+    return _unflat(_whole(_compile(piece), flat, vectors, *options), volumes[0])
 
 
 def _total_compiled(
     piece: Piece, volumes: tuple[Tensor, ...], vectors: tuple[Tensor, ...], groups: int, *options: object
 ) -> Tensor:
-    parts = zip(*(volume.chunk(groups) for volume in volumes), strict=True)
+    parts = zip(*(_flat(v, volumes[0]).chunk(groups) for v in volumes), strict=True)
     return torch.stack([_compile(piece)(*part, *_rows(vectors, g), *options) for g, part in enumerate(parts)])
 
 
+def _flat(volume: Tensor, like: Tensor) -> Tensor:
+    # (B, C, 1, 1, D·H·W), a view: one size instead of three, so that one kernel serves every level of the network
+    if _is_channels_last(like):
+        rows = volume.contiguous(memory_format=torch.channels_last_3d).movedim(1, -1)
+        return rows.reshape(len(rows), 1, 1, -1, rows.shape[-1]).movedim(-1, 1)
+    return volume.contiguous().view(*volume.shape[:2], 1, 1, -1)
+
+
+def _unflat(flat: Tensor, like: Tensor) -> Tensor:
+    if _is_channels_last(like):
+        return flat.movedim(1, -1).reshape(like.movedim(1, -1).shape).movedim(-1, 1)
+    return flat.reshape(like.shape)
+
+
+def _is_channels_last(volume: Tensor) -> bool:
+    return volume.is_contiguous(memory_format=torch.channels_last_3d) and not volume.is_contiguous()
+
+
 def _rows(vectors: tuple[Tensor, ...], case: int) -> Iterator[Tensor]:
-    return (vector_GC[case % len(vector_GC)] for vector_GC in vectors)
+    # copies: a compiled piece would be made anew for rows of another table
+    return (vector_GC[case % len(vector_GC)].clone() for vector_GC in vectors)
 
 
 @cache
 def _compile(piece: Piece) -> Piece:
-    # without fixed sizes: one kernel for all levels of the network, whichever comes first
-    return torch.compile(piece, dynamic=True, fullgraph=True)
+    return torch.compile(piece, dynamic=True)
 
 
 BY_SLABS = Passes(_whole, _mapped_by_slabs, _total_by_slabs)

@@ -17,7 +17,7 @@ class SetAsideCase:
     Attributes:
         case_id: The case.
         epoch: When it was met, from 0; after the last epoch, in the closing extraction, their number.
-        phase: ``stage``, ``extract`` or ``train``.
+        phase: ``stage``, ``extract``, ``train`` or ``validate``.
         reason: What is wrong with it.
     """
 

@@ -69,7 +69,7 @@ class SetAside:
         Args:
             damaged: What is wrong with each case, as ``share_notes`` gives it.
             epoch: When they were met.
-            phase: ``stage``, ``extract`` or ``train``.
+            phase: ``stage``, ``extract``, ``train`` or ``validate``.
 
         Raises:
             DataError: When more than ``MOST_SET_ASIDE`` of the cases are out, or too few are left to cluster.

@@ -108,15 +108,15 @@ def _open_run(
 
 def _newest(run: Path, config: Config, job: TrainingJob) -> Checkpoint | None:
     checkpoint = latest_checkpoint(run)
-    if checkpoint is not None and checkpoint.finished and not _is_over(checkpoint, config):
+    if checkpoint is not None and checkpoint.finished and not _is_over(checkpoint, config, job):
         checkpoint = latest_checkpoint(run, before_done=True)  # more epochs were asked for
     if checkpoint is not None:
         check_training_cases(job.cohort, checkpoint)
     return checkpoint
 
 
-def _is_over(checkpoint: Checkpoint, config: Config) -> bool:
-    patience = config.supervised.patience if checkpoint.best is not None else None
+def _is_over(checkpoint: Checkpoint, config: Config, job: TrainingJob) -> bool:
+    patience = config.supervised.patience if job.validation_N.any() else None
     return is_over(checkpoint.epoch, checkpoint.best, epochs=config.training.epochs, patience=patience)
 
 

@@ -73,6 +73,7 @@ class Row:
 
 LOSS_TOLERANCE = 1e-4
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
+_ROOM = "tests/faults/test_checkpoint_room.py::test_"
 OUT_OF_STEP = r"the ranks are out of step: rank 0 at epoch \d.*; rank 1 at epoch \d"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
 DAMAGED = PASSED_OVER.format("engine.safetensors is damaged")
@@ -244,7 +245,7 @@ ROWS = (
         "S at the start",
         "the run on a read-only mount, or a folder without the right to write",
         (Start(4, r"[Rr]ead-only|Permission", before="read-only"),),
-        tests=("tests/faults/test_checkpoint_room.py::test_a_read_only",),
+        tests=(f"{_ROOM}a_read_only",),
     ),
     Row(
         "corrupt-checkpoint",

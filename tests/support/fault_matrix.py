@@ -10,13 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-
 import pytest
 from faults.training_faults import GUARDS, PROBES, ROWS, Guard, Row
 
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 RESULTS = ROOT / "benchmarks" / "results" / "faults" / "faults.json"
 TESTS = "tests/faults/test_training_faults.py"
@@ -82,10 +79,8 @@ def render(results: Mapping[str, Any]) -> str:
 
 def outcome(of: Row | Guard, tests: Mapping[str, Any]) -> tuple[int, int]:
     """How many tests of a row or guard passed, of how many."""
-    if isinstance(of, Row):
-        beginnings = (f"{FAULT}[{of.key}]", *of.tests)
-    else:
-        beginnings = (of.test or f"{GUARD}[{of.name}]",)
+    own = f"{FAULT}[{of.key}]" if isinstance(of, Row) else of.test or f"{GUARD}[{of.name}]"
+    beginnings = (own, *of.tests) if isinstance(of, Row) else (own,)
     found = [test for name, test in tests.items() if name.startswith(beginnings)]
     return sum(test["outcome"] == "passed" for test in found), len(found)
 

@@ -16,7 +16,9 @@ def results():
 
 
 def test_the_page_is_what_the_results_render_to(results):
-    assert PAGE.read_text(encoding="utf-8") == render(results), "run python tests/support/fault_matrix.py render"
+    assert PAGE.read_text(encoding="utf-8") == render(results), (
+        "run PYTHONPATH=tests python -m support.fault_matrix render"
+    )
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.key for row in ROWS])
