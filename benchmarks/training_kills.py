@@ -30,7 +30,7 @@ from dcam_dist.types import Phase
 
 CASES = 15
 EPOCHS = 4
-SETTINGS = ("grid.shape=[16,32,32]", "network.filters=4", "clustering.clusters=3", f"training.epochs={EPOCHS}")
+SETTINGS = ("grid.shape=[16,32,32]", "network.filters=4", "clustering.clusters=3")
 PLACES = (
     *("extract", "volume:2", "volume:7", "extract.end", "cluster", "pca", "kmeans", "kmeans.end", "labels", "reset"),
     *("reset.end", "train", "draw", "forward", "forward:3", "backward", "backward:2", "update", "update.end"),
@@ -151,7 +151,7 @@ def chain(arm: Arm, cohort: Path, run: Path, reference: Path, blows: Sequence[Bl
 def start(arm: Arm, cohort: Path, run: Path, faults: Sequence[str]) -> Launched:
     """Start the training of an arm: the plain command line, or with faults."""
     minutes = f"training.checkpoint_minutes={0 if arm.every_step else 60}"
-    arguments = [*SETTINGS, minutes, f"data.cohort={cohort}", f"output={run}"]
+    arguments = [*SETTINGS, f"training.epochs={EPOCHS}", minutes, f"data.cohort={cohort}", f"output={run}"]
     return Launched(train_command(arguments, ranks=arm.ranks, faults=faults), run.with_suffix(".log"))
 
 

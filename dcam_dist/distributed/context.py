@@ -20,6 +20,7 @@ from dcam_dist.launchers import read_launch
 from dcam_dist.models.norm import use_statistics_group
 from dcam_dist.parent_death import die_with_parent
 
+INTERRUPTED = 130
 NCCL_LATER_S = 60
 """NCCL waits so much longer than the others: its own end of a hang is an abort that names nobody."""
 
@@ -121,10 +122,15 @@ def _form_groups(context: ProcessContext, meeting: Meeting | None, timeout_s: fl
 
 
 def _watch(meeting: Meeting, control: Control, context: ProcessContext, timeout_s: float) -> Watch:
-    alarm_s = timeout_s if context.device.startswith("cuda") else float("inf")  # gloo notices by itself
+    alarm_s = _alarm_s(context.device, timeout_s)
     watch = Watch(meeting, control, alarm_s, partial(end_when_lost, meeting, control, timeout_s))
     watch.start()
     return watch
+
+
+def _alarm_s(device: str, timeout_s: float) -> float:
+    """How long a rank may be without an exchange before it asks who is there; on the CPU gloo notices by itself."""
+    return timeout_s if device.startswith("cuda") else float("inf")
 
 
 @contextmanager
@@ -141,6 +147,8 @@ def _telling_of_full_memory(context: ProcessContext) -> Iterator[None]:
 def _exit_code(error: BaseException | None) -> int:
     if error is None:
         return 0
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     return error.exit_code if isinstance(error, DcamError) else 1
 
 

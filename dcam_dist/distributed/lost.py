@@ -4,7 +4,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -59,7 +59,7 @@ def is_failed_collective(error: BaseException) -> bool:
 
 def end_when_lost(meeting: Meeting, control: Control, timeout_s: float, roll: Roll) -> None:
     """End this process when a roll call, held while it waits for its GPU, finds others silent."""
-    if len(roll.answers) == control.world_size:
+    if len(roll.answers.keys() | {rank for rank, code in roll.left.items() if not code}) == control.world_size:
         return
     lost = verdict(roll, meeting, control, timeout_s)
     if not isinstance(lost, RankLost) or lost.quiet:
@@ -79,16 +79,17 @@ def verdict(roll: Roll, meeting: Meeting, control: Control, timeout_s: float) ->
         return _cut_off(meeting, control, where)
     silent = [rank for rank in range(control.world_size) if rank not in roll.answers]
     if silent:
-        line = f"lost {_states(silent, meeting, control)} at {where}; {_NEXT}"
+        line = f"lost {_states(silent, meeting, control, roll.left)} at {where}; {_NEXT}"
     else:
         line = f"{_stragglers(roll.answers, meeting, timeout_s)}; {_NEXT}"
     return RankLost(line, quiet=not roll.first)
 
 
-def _states(silent: list[int], meeting: Meeting, control: Control) -> str:
+def _states(silent: list[int], meeting: Meeting, control: Control, left: Collection[int] = ()) -> str:
     by_state: dict[str, list[int]] = {}
     for rank in silent:
-        by_state.setdefault(state_of(meeting.peers[rank], meeting.peers[control.rank]), []).append(rank)
+        state = "done already" if rank in left else state_of(meeting.peers[rank], meeting.peers[control.rank])
+        by_state.setdefault(state, []).append(rank)
     return ", ".join(f"{named(ranks, meeting.peers)} ({state})" for state, ranks in by_state.items())
 
 

@@ -69,7 +69,7 @@ def train(
         RankLost: A rank died, hangs, or is at another place of the program.
         StopRequested: It was asked to leave, and has saved.
     """
-    config, leaving = _with_absolute_cohort(config), Leaving(end_s=end_of_time(config.training.max_minutes))
+    config, leaving = _with_absolute_paths(config), Leaving(end_s=end_of_time(config.training.max_minutes))
     with hearing_signals(leaving), open_processes(config.training.timeout_s) as context, ExitStack() as stack:
         config, why = resolve_precision(config, context, fresh=fresh)
         job = prepare_job(config, context)
@@ -174,11 +174,14 @@ def _tell_epoch(job: TrainingJob, progress: Progress, metrics: Sequence[MetricsL
     on_main(tell, job.context)
 
 
-def _with_absolute_cohort(config: Config) -> Config:
-    if config.data.cohort is None:
-        return config
-    data = config.data.model_copy(update={"cohort": config.data.cohort.absolute()})
-    return config.model_copy(update={"data": data})
+def _with_absolute_paths(config: Config) -> Config:
+    """The run's configuration is read again from other folders."""
+    data, training = config.data, config.training
+    if data.cohort is not None:
+        data = data.model_copy(update={"cohort": data.cohort.absolute()})
+    if training.deepspeed_config is not None:
+        training = training.model_copy(update={"deepspeed_config": training.deepspeed_config.absolute()})
+    return config.model_copy(update={"data": data, "training": training})
 
 
 def _announce(job: TrainingJob, checkpoint: Checkpoint | None, precision: str) -> None:

@@ -91,6 +91,32 @@ def test_a_rank_that_works_elsewhere_for_too_long_is_named_with_its_place(tmp_pa
     assert "rank 1 at epoch 3, cluster (at work)" in line
 
 
+def test_a_clean_up_that_hangs_holds_up_nothing(tmp_path):
+    with launched(tmp_path, "cling", 20) as one:
+        pids = one.ranks()
+        os.kill(pids[1], signal.SIGKILL)
+        wait_for(lambda: all_gone(pids), 5)
+        assert one.end(15) == 4
+    (line,) = one.everything.splitlines()
+    assert line.startswith("dcam-dist: lost rank 1 (died) at epoch 1, train, step ")
+
+
+def test_a_rank_that_waits_for_its_gpu_notices_a_stopped_one(tmp_path):
+    with launched(tmp_path, "blocked", 3) as one:
+        pids = one.ranks()
+        os.kill(pids[1], signal.SIGSTOP)
+        wait_for(lambda: all_gone(pids[:1]), 3 + 5)
+        assert one.end(15) == 4
+    (line,) = one.everything.splitlines()
+    assert line.startswith("dcam-dist: lost rank 1 (stopped by a signal) at epoch 1, train, step 5; start again")
+
+
+def test_ranks_that_work_for_long_without_an_exchange_are_left_alone(tmp_path):
+    with launched(tmp_path, "blocked", 0.5, 4) as one:
+        assert one.end() == 0
+    assert sorted(one.lines) == ["rank 0 is through", "rank 1 is through"]
+
+
 @pytest.mark.parametrize(
     ("how", "ranks", "code", "said"),
     [

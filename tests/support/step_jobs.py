@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 import dcam_dist.commands
+import dcam_dist.distributed.context
 from dcam_dist.__main__ import main
 from dcam_dist.distributed import ProcessContext, agree_on_place, max_over_ranks, open_processes, share_notes
 from dcam_dist.errors import DataError, StopRequested, VolumeDamaged
@@ -38,6 +39,14 @@ def loop(folder: str, timeout_s: str, seconds: str = "60", work_s: str = "0.001"
             time.sleep(float(work_s))
             step += 1
     print(f"rank {context.rank} took {step} steps", flush=True)
+
+
+def cling(folder: str, timeout_s: str) -> None:
+    """The loop, with a clean-up that never ends."""
+    try:
+        loop(folder, timeout_s)
+    finally:
+        time.sleep(60)
 
 
 def leave(folder: str, timeout_s: str) -> None:
@@ -93,6 +102,16 @@ def late(folder: str, timeout_s: str) -> None:
         share_notes({}, context)
 
 
+def blocked(folder: str, timeout_s: str, seconds: str = "60") -> None:
+    """As a process on a GPU that waits for it: nothing is heard of the main thread."""
+    dcam_dist.distributed.context._alarm_s = lambda *_: float(timeout_s)
+    with open_processes(float(timeout_s)) as context:
+        present(folder, context)
+        agree_on_place("epoch 1, train, step 5", context)
+        time.sleep(float(seconds))
+        print(f"rank {context.rank} is through", flush=True)
+
+
 def fail(folder: str, how: str, ranks: str) -> None:
     """Some ranks fail, the others wait for them."""
     with open_processes(20) as context:
@@ -123,7 +142,7 @@ def quick(folder: str) -> None:
         print(context, flush=True)
 
 
-JOBS = {job.__name__: job for job in (loop, leave, short, differ, late, fail, quick)}
+JOBS = {job.__name__: job for job in (loop, cling, leave, short, differ, late, blocked, fail, quick)}
 
 
 def run(args: list[str], prog_name: str) -> None:

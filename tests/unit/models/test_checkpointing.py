@@ -174,3 +174,13 @@ def test_gradients_are_the_same_when_all_that_is_kept_is_moved():
     loss.backward()
     for parameter, expected in zip(network.parameters(), stored()[1:], strict=False):
         assert torch.equal(parameter.grad, expected)
+
+
+@pytest.mark.slow
+def test_deepspeeds_own_checkpoint_makes_the_same_weights(monkeypatch):
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    own = pytest.importorskip("deepspeed.runtime.activation_checkpointing.checkpointing")
+    expected = stored()
+    use_deepspeed(own.checkpoint)
+    for one, other in zip(two_steps(build("deepspeed")), expected, strict=True):
+        assert torch.equal(one, other)

@@ -38,14 +38,12 @@ def test_the_format_reaches_all_features_and_changes_rounding_alone(norm, precis
     for memory_format in (FIRST, LAST):
         monkeypatch.setattr("dcam_dist.models.build.memory_format_of", lambda *_, f=memory_format: f)
         overrides = ["network.filters=4", f"network.norm={norm}", f"network.precision={precision}"]
-        network, formats = build_network(load_config(None, overrides)), []
+        network, features = build_network(load_config(None, overrides)), []
         for module in network.body.modules():
-            module.register_forward_hook(
-                lambda _, __, y, f=memory_format: formats.append(y.is_contiguous(memory_format=f))
-            )
+            module.register_forward_hook(lambda _, __, y, kept=features: kept.append(y))
         logits = network(volume, mask > 0.6)
         F.cross_entropy(logits, torch.tensor([0, 3])).backward()
-        assert all(formats)
+        assert all(y.is_contiguous(memory_format=memory_format) for y in features)
         assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
         assert all(parameter.grad.is_contiguous() for parameter in network.parameters())
         results.append((logits.detach(), torch.cat([p.grad.flatten() for p in network.parameters()])))

@@ -67,7 +67,7 @@ def test_logits_and_gradients_are_those_of_the_reference_within_float32_rounding
     F.cross_entropy(logits, target).backward()
     F.cross_entropy(expected, target).backward()
     pairs = [(p.grad.double().flatten(), reference.parameters[n].grad.flatten()) for n, p in network.named_parameters()]
-    # a normalization's bias sums 10⁵ voxels that nearly cancel, and a ReLU's kink turns rounding into a voxel's gradient
+    # a normalization's bias sums 10⁵ voxels that nearly cancel, and a ReLU's kink turns rounding into a voxel's share
     assert max(relative_error(*pair) for pair in pairs) < 1e-2
     assert relative_error(*(torch.cat(side) for side in zip(*pairs, strict=True))) < 2e-4
 

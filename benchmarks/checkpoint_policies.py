@@ -1,0 +1,134 @@
+"""What each policy of activation checkpointing costs and saves: weights, peak memory and time of a training step.
+
+    python -m benchmarks.checkpoint_policies --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
+
+One CPU rank, random volumes in memory. The weights of three steps are hashed and the peak memory is read in a fresh
+process for each policy and precision; times are of all of them interleaved in one process.
+"""
+
+import hashlib
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio, run
+from benchmarks.one_step import make_step
+from benchmarks.report import number, table
+from dcam_dist.config import Config, load_config
+from dcam_dist.models import build_network
+from dcam_dist.models.checkpointing import POLICIES, use_deepspeed
+
+PRECISIONS = ("fp32", "bf16")
+STEPS = 3
+CASES = 2
+GRID, SMOKE_GRID = (32, 96, 96), (16, 16, 16)
+FILTERS, SMOKE_FILTERS = 16, 4
+
+
+def checkpoint_policies(options: Options) -> Measured:
+    """Every policy in every precision."""
+    policies = [name for name in POLICIES if name != "deepspeed" or _deepspeed() is not None]
+    names = [(policy, precision) for precision in PRECISIONS for policy in policies]
+    configs = {name: _config(options, *name) for name in names}
+    alone = {name: _in_fresh_processes(configs[name], options) for name in names}
+    _register_deepspeed()
+    steps = {_label(*name): make_step(build_network(configs[name]), configs[name], CASES) for name in names}
+    timed = interleave(steps, options.repeats, options.seed)
+    use_deepspeed(None)
+    peaks = {name: Series(f"{_label(*name)}: peak", "MiB", tuple(p for _, p in alone[name])) for name in names}
+    different = [name for name in names if {h for h, _ in alone[name]} != {alone["none", name[1]][0][0]}]
+    first = configs[names[0]]
+    return Measured(
+        title="Activation checkpointing: weights, peak memory and step time",
+        config={
+            "grid": first.grid.shape,
+            "filters": first.network.filters,
+            "cases a step": CASES,
+            "threads": torch.get_num_threads(),
+        },
+        series=(*peaks.values(), *timed.values()),
+        targets=(
+            Target(Series("policies that make other weights", "policies", (float(len(different)),)), 0.0, "at_most"),
+        ),
+        notes=(
+            f"Weights: SHA-256 of parameters and buffers after {STEPS} steps of SGD, against `none` of that precision.",
+            "Peak: resident memory of a fresh process at its highest in these steps, above what it had before them.",
+            "`offload` moves to main memory what a GPU keeps; on a CPU it is `block`.",
+            *([] if "deepspeed" in policies else ["`deepspeed` was left out: the package is not installed."]),
+        ),
+        details={"sha256": {_label(*name): alone[name][0][0] for name in names}},
+        tables={precision: _table(precision, policies, peaks, timed) for precision in PRECISIONS},
+    )
+
+
+def _table(precision: str, policies: list[str], peaks: dict[tuple[str, str], Series], timed: dict[str, Series]) -> str:
+    rows = []
+    for policy in policies:
+        peak, step, plain = peaks[policy, precision], timed[_label(policy, precision)], timed[_label("none", precision)]
+        slower = ratio("", step, plain)
+        rows.append(
+            [
+                policy,
+                number(peak.median),
+                f"{number(peak.median / peaks['none', precision].median)} ×",
+                f"{number(step.median)} s ({number(min(step.samples))} … {number(max(step.samples))})",
+                f"{number(slower.median)} × ({number(min(slower.samples))} … {number(max(slower.samples))})",
+            ]
+        )
+    return table(["policy", "peak, MiB", "of `none`", "step, median (range)", "of `none`, round by round"], rows)
+
+
+def _label(policy: str, precision: str) -> str:
+    return f"{precision}, {policy}"
+
+
+def _config(options: Options, policy: str, precision: str) -> Config:
+    grid, filters = (SMOKE_GRID, SMOKE_FILTERS) if options.smoke else (GRID, FILTERS)
+    network = [f"network.checkpointing={policy}", f"network.precision={precision}", f"network.filters={filters}"]
+    return load_config(None, [f"grid.shape={list(grid)}", f"seed={options.seed}", *network])
+
+
+def _in_fresh_processes(config: Config, options: Options) -> list[tuple[str, float]]:
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        return [pool.apply(_weights_and_peak, (config, options.cores)) for _ in range(options.repeats)]
+
+
+def _weights_and_peak(config: Config, cores: int) -> tuple[str, float]:
+    torch.set_num_threads(cores)
+    if config.network.checkpointing == "deepspeed":
+        _register_deepspeed()
+    step = make_step(build_network(config), config, CASES)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = _status("VmRSS")
+    for _ in range(STEPS):
+        state = step()
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest(), (_status("VmHWM") - before) / 1024
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
+
+
+def _register_deepspeed() -> None:
+    deepspeed = _deepspeed()
+    use_deepspeed(deepspeed.checkpointing.checkpoint if deepspeed else None)
+
+
+def _deepspeed() -> Any:
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    try:
+        import deepspeed
+    except ImportError:
+        return None
+    return deepspeed
+
+
+if __name__ == "__main__":
+    run(checkpoint_policies, "checkpoint_policies", __doc__, repeats=5)
