@@ -24,7 +24,7 @@ from dcam_dist.models.checkpointing import POLICIES, use_deepspeed
 PRECISIONS = ("fp32", "bf16")
 STEPS = 3
 CASES = 2
-GRID, SMOKE_GRID = (32, 96, 96), (16, 16, 16)
+GRID, SMOKE_GRID = (32, 64, 64), (16, 16, 16)
 FILTERS, SMOKE_FILTERS = 16, 4
 
 

@@ -27,6 +27,7 @@ OF_TIME = re.compile(r"second|stall|memory|time")
 """Names of metrics that no two runs share."""
 ORPHANS_S = 30.0
 DEADLINE_S = 300.0
+LOOK_EVERY_S = 0.1
 
 
 class Started(Protocol):
@@ -258,11 +259,14 @@ def until(training: Started, seen: Callable[[], bool]) -> bool:
     Raises:
         RuntimeError: When neither happens in time.
     """
-    deadline = time.monotonic() + DEADLINE_S
+    began = looked = time.monotonic()
     while not seen():
-        if not training.family():
-            return seen()
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - looked > LOOK_EVERY_S:  # at all processes of the machine
+            looked = now
+            if not training.family():
+                return seen()
+        if now - began > DEADLINE_S:
             raise RuntimeError(f"nothing seen in {DEADLINE_S} s:\n{training.said[-2000:]}")
         time.sleep(0.002)
     return True

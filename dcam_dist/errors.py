@@ -25,6 +25,10 @@ class DataError(DcamError):
     exit_code = 3
 
 
+class Diverged(DataError):
+    """Loss, gradients or features are no longer finite: the newest weights are not good."""
+
+
 class VolumeDamaged(DataError):
     """A stored volume cannot be read. Met by one rank alone, which must say so itself."""
 
@@ -49,15 +53,17 @@ class RankLost(EnvironmentFault):
 
 
 class FailedElsewhere(DcamError):
-    """Another rank has failed and says why; this one ends with the same exit code.
+    """Another rank has failed; this one ends with the same exit code.
 
     Args:
         exit_code: Of the other rank.
+        line: What rank 0 says for a rank that does not speak itself; empty where it does.
     """
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("another rank has failed; it says why")
+    def __init__(self, exit_code: int, line: str = "") -> None:
+        super().__init__(line or "another rank has failed; it says why")
         self.exit_code = exit_code
+        self.line = line
 
 
 class StopRequested(DcamError):

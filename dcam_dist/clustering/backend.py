@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.clustering.model import ClusterModel, Floats
 from dcam_dist.config.schema import ClusteringConfig
-from dcam_dist.errors import DataError
+from dcam_dist.errors import DataError, Diverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class ClusterBackend(Protocol):
         """Cluster float32 features of shape (N, C).
 
         Raises:
-            DataError: When there are fewer rows than clusters, or a value is not finite.
+            DataError: When there are fewer rows than clusters.
+            Diverged: When a value is not finite.
         """
 
 
@@ -58,7 +59,7 @@ def check_features(features_NC: Floats, settings: ClusteringConfig) -> None:
     """Refuse what no backend can cluster.
 
     Raises:
-        DataError: See ``ClusterBackend.fit``.
+        DataError, Diverged: See ``ClusterBackend.fit``.
     """
     if len(features_NC) < settings.clusters:
         raise DataError(
@@ -67,6 +68,7 @@ def check_features(features_NC: Floats, settings: ClusteringConfig) -> None:
         )
     broken = np.flatnonzero(~np.isfinite(features_NC).all(axis=1))
     if len(broken):
-        raise DataError(
-            f"features of {len(broken)} cases are not finite (first: row {broken[0]}); did training diverge?"
+        raise Diverged(
+            f"features of {len(broken)} cases are not finite (first: row {broken[0]}); training has diverged: go on "
+            "from its last checkpoint with a lower training.optimizer.lr and --change training.optimizer.lr"
         )

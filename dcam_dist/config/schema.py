@@ -126,14 +126,15 @@ class NetworkConfig(Section):
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of the newest batch in the running statistics (open)."""
     norm: Literal["batch", "instance"] = "batch"
-    """``batch``: statistics of the global batch. ``instance``: of each scan, which takes away its mean density (open)."""
+    """``batch``: statistics of the global batch. ``instance``: of each scan, without its mean density (open)."""
     checkpointing: Literal["none", "block", "conv", "offload", "deepspeed"] = "none"
     """Activation checkpointing, the same weights under every policy. ``block`` and ``conv`` recompute every block, or
     every convolution, in the backward pass; ``offload`` also keeps the blocks' inputs in main memory; ``deepspeed`` is
     DeepSpeed's own, set in its JSON."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    """``bf16``: convolutions compute in bfloat16; parameters, statistics, pooling, head and loss stay float32. ``fp16``:
-    the same in float16 with loss scaling, on a GPU. ``auto``: bf16 where the machine is made for it, else fp32."""
+    """``bf16``: convolutions compute in bfloat16; parameters, statistics, pooling, head and loss stay float32.
+    ``fp16``: the same in float16 with loss scaling, on a GPU. ``auto``: bf16 where the machine is made for it, else
+    fp32."""
     compile: bool = False
     """Compile the network with torch.compile; the loss agrees within rounding."""
 
@@ -198,7 +199,8 @@ class TrainingConfig(Section):
     engine: Literal["ddp", "deepspeed"] = "ddp"
     deepspeed_config: Path | None = None
     """DeepSpeed's own JSON; null: ZeRO stage 0."""
-    keep_checkpoints: Positive = 2
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
+    """Of the newest; at least two, for it is the next step that shows whether the weights are good."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
     """Longest time between two checkpoints, which are made between steps and between phases; each epoch ends with one
     besides. 0: one at every step and phase."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +10,6 @@ from torch.nn import functional as F
 from dcam_dist.models.checkpointing import Unit
 from dcam_dist.models.convolution import convolve, convolve_upsampled
 from dcam_dist.models.memory_format import in_format
-
-
-class Norm(Protocol):
-    """A normalization over features with a ReLU after it where asked for."""
-
-    def __call__(self, x_BCDHW: Tensor, *, relu: bool) -> Tensor:
-        """Shape and type of the input."""
-
 
 ConvFactory = Callable[[int, int], "ConvNorm"]
 FormatOn = Callable[[str], torch.memory_format]

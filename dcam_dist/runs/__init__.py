@@ -1,8 +1,8 @@
 """A run's directory: resolved configuration, checkpoints, metrics."""
 
-from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
-from dcam_dist.runs.checkpoints import latest_checkpoint, read_checkpoint, write_checkpoint
-from dcam_dist.runs.directory import open_run_directory
+from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand, fingerprint
+from dcam_dist.runs.checkpoints import discard_checkpoints, latest_checkpoint, read_checkpoint, write_checkpoint
+from dcam_dist.runs.directory import first_start, open_run_directory
 from dcam_dist.runs.lock import run_lock
 from dcam_dist.runs.metrics_log import MetricsLog, open_metrics
 from dcam_dist.runs.rank_logs import rank_log
@@ -18,6 +18,9 @@ __all__ = [
     "RestoredRun",
     "SetAsideCase",
     "check_training_cases",
+    "discard_checkpoints",
+    "fingerprint",
+    "first_start",
     "latest_checkpoint",
     "open_cohort_of",
     "open_metrics",

@@ -12,6 +12,7 @@ from dcam_dist.runs.checkpoint_files import position_tree
 from dcam_dist.runs.checkpoints import latest_checkpoint
 from dcam_dist.runs.provenance import versions
 from dcam_dist.runs.run_config import read_run_config, replace_file, write_run_config
+from dcam_dist.types import Phase, Position
 
 HISTORY = "history.jsonl"
 Differences = dict[str, tuple[Any, Any]]
@@ -26,7 +27,15 @@ _MAY_DIFFER: dict[str, Any] = {
     "output": True,
     "data": {"cohort", "prefetch", "threads", "stage"},
     "network": {"checkpointing"},
-    "training": {"timeout_s", "keep_checkpoints", "checkpoint_minutes", "max_minutes", "rank_logs", "mlflow"},
+    "training": {
+        "timeout_s",
+        "keep_checkpoints",
+        "checkpoint_minutes",
+        "max_minutes",
+        "rank_logs",
+        "mlflow",
+        "deepspeed_config",
+    },
 }
 _WEIGHTS = "the saved weights would not fit"
 _NEVER = {
@@ -37,6 +46,7 @@ _NEVER = {
     "network.baseline_filters": _WEIGHTS,
     "network.norm": _WEIGHTS,
     "clustering.clusters": "the head has one output for each cluster",
+    "seed": "the order of the cases, the validation split and the clustering follow from it",
     "training.optimizer.name": "the saved optimizer state would not fit",
     "supervised.validation_fraction": "cases to stop early on would be among those that were trained on",
 }
@@ -64,8 +74,9 @@ def accept_changes(run: Path, config: Config, named: Collection[str]) -> None:
     shown = ", ".join(f"{key}: {_text(old)} → {_text(new)}" for key, (old, new) in found.items())
     _refuse(run, found, shown, named)
     checkpoint = latest_checkpoint(run)
-    if checkpoint is not None and config.training.epochs < checkpoint.epoch:
-        raise UsageError(f"{run}: has done {checkpoint.epoch} epochs; training.epochs={config.training.epochs} is less")
+    if checkpoint is not None and config.training.epochs < _epochs_begun(checkpoint.position):
+        begun = _epochs_begun(checkpoint.position)
+        raise UsageError(f"{run}: has begun {begun} epochs; training.epochs={config.training.epochs} is less")
     entry = {
         "changed": {key: {"old": old, "new": new} for key, (old, new) in found.items()},
         "position": None if checkpoint is None else position_tree(checkpoint.position),
@@ -76,6 +87,11 @@ def accept_changes(run: Path, config: Config, named: Collection[str]) -> None:
     replace_file(history, before + json.dumps(entry).encode() + b"\n")
     write_run_config(run, config)
     _LOG.info("going on with %s", shown)
+
+
+def _epochs_begun(position: Position) -> int:
+    training = position.phase is Phase.TRAIN and position.step > 0
+    return position.epoch + (training or position.phase is Phase.RESET)
 
 
 def differences(before: Config, now: Config) -> Differences:

@@ -9,6 +9,7 @@ import logging
 import resource
 import shutil
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from dcam_dist.cohort.durable import sync
@@ -24,13 +25,14 @@ _LOG = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int, proven: Position | None = None) -> Path:
     """Write a checkpoint; it exists whole or not at all. Older ones are removed after it was read back.
 
     Args:
         run: The run's directory.
         checkpoint: What is saved.
         keep: How many of the newest are kept; among them, or besides, the newest that does not close a run.
+        proven: The checkpoint at this position is kept too.
 
     Returns:
         Its folder.
@@ -57,7 +59,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
         ) from None
     finally:
         shutil.rmtree(side, ignore_errors=True)
-    _remove_old(run, checkpoint.position, keep)
+    _remove_old(run, checkpoint.position, keep, proven)
     return final
 
 
@@ -110,6 +112,23 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return checkpoint
 
 
+def discard_checkpoints(run: Path, positions: Collection[Position], resumed: Position | None) -> None:
+    """Remove the checkpoints at some positions: their weights have turned out not to be good.
+
+    Args:
+        run: The run's directory.
+        positions: Those to remove.
+        resumed: Where this start went on; that checkpoint stays when it is the only one left, for it may be the data
+            that is at fault.
+    """
+    found = places(run)
+    for place in found:
+        alone = place.position == resumed and all(other.position in positions for other in found)
+        if place.position in positions and not alone:
+            _LOG.warning("removed the checkpoint at %s: its weights lead to values that are not finite", place.position)
+            _remove(place.folder)
+
+
 def clear_unfinished(run: Path) -> None:
     """Delete what interrupted saves and removals left. For whoever holds the run's lock."""
     for left in (run / FOLDER).glob(".*"):
@@ -122,20 +141,24 @@ def _make_folder(folder: Path) -> None:
         sync(folder.parent)
 
 
-def _remove_old(run: Path, newest: Position, keep: int) -> None:
+def _remove_old(run: Path, newest: Position, keep: int, proven: Position | None) -> None:
     """All but the newest few up to the one just written; of those after it, whatever training had to pass over."""
     by_position = {place.position: place for place in reversed(places(run)) if place.position <= newest}
     ordered = sorted(by_position.values(), reverse=True)
     kept = ordered[:keep] + [place for place in ordered if place.position.phase is not Phase.DONE][:1]
+    kept += [place for place in ordered if place.position == proven]
     for place in places(run):
-        if place in kept or (place.position > newest and _intact(place)):
-            continue
-        aside = place.folder.with_name(f".old-{uuid.uuid4().hex}")
-        try:
-            place.folder.rename(aside)  # in one step: what is half removed must not look like a damaged checkpoint
-            shutil.rmtree(aside)
-        except OSError as error:
-            _LOG.warning("%s: cannot be removed (%s)", place.folder, error.strerror)
+        if place not in kept and not (place.position > newest and _intact(place)):
+            _remove(place.folder)
+
+
+def _remove(folder: Path) -> None:
+    aside = folder.with_name(f".old-{uuid.uuid4().hex}")
+    try:
+        folder.rename(aside)  # in one step: what is half removed must not look like a damaged checkpoint
+        shutil.rmtree(aside)
+    except OSError as error:
+        _LOG.warning("%s: cannot be removed (%s)", folder, error.strerror)
 
 
 def _intact(place: Place) -> bool:

@@ -41,7 +41,7 @@ def open_run_directory(config: Config, *, fresh: bool = False, changes: Sequence
     check_keys(changes)
     run = config.output
     try:
-        if (run / CONFIG).is_file() and not (fresh and _first_start()):
+        if (run / CONFIG).is_file() and not fresh:
             _check_writable(run)
             accept_changes(run, config, changes)
         elif (run / CONFIG).is_file():
@@ -76,12 +76,9 @@ def _begin_anew(run: Path, config: Config) -> None:
     _LOG.info("%s: the run that was here is now %s", run, aside)
 
 
-def _first_start() -> bool:
-    """Whether no scheduler or launcher has started this very command before."""
-    again = [name for name in _RESTARTS if os.environ.get(name, "0") not in ("", "0")]
-    if again:
-        _LOG.warning("--fresh is for the first start; restarted (%s), so the run goes on", again[0])
-    return not again
+def first_start() -> bool:
+    """Whether no scheduler or launcher has started this very command before: then it would begin anew each time."""
+    return all(os.environ.get(name, "0") in ("", "0") for name in _RESTARTS)
 
 
 def _check_writable(run: Path) -> None:

@@ -1,11 +1,11 @@
 """Between two pieces of work: the ranks share what one of them knows, save when it is due, leave when one is asked."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from dcam_dist.distributed import ProcessContext, share_notes
-from dcam_dist.errors import StopRequested
-from dcam_dist.training.leaving import Leaving
+from dcam_dist.errors import EnvironmentFault, StopRequested
+from dcam_dist.training.leaving import TIME_LIMIT, Leaving
 from dcam_dist.training.state import CycleState
 from dcam_dist.types import Position
 
@@ -20,13 +20,18 @@ class Boundary:
         self,
         context: ProcessContext,
         *,
-        save: Callable[[CycleState], None] = lambda _: None,
+        save: Callable[[CycleState, Position | None], None] = lambda *_: None,
+        discard: Callable[[Collection[Position], Position | None], None] = lambda *_: None,
         every_s: float = float("inf"),
         leaving: Leaving | None = None,
     ) -> None:
-        self._context, self._save, self._every_s = context, save, every_s
+        self._context, self._save, self._discard, self._every_s = context, save, discard, every_s
         self._leaving = leaving or Leaving()
         self._saved_at: Position | None = None
+        self._proven: Position | None = None
+        self._began_at: Position | None = None
+        self._resumed_at: Position | None = None
+        self._unproven: list[Position] = []
         self._saved_s = self._crossed_s = time.monotonic()
         self._longest_save_s = self._longest_gap_s = self._spent_s = 0.0
 
@@ -42,29 +47,53 @@ class Boundary:
 
         Raises:
             StopRequested: On all ranks, after a save, when one was asked to leave.
+            EnvironmentFault: On all ranks, when time is over before anything was done.
         """
         mine = {_CASE + name: why for name, why in (damaged or {}).items()}
         notes = share_notes(self._wishes() | mine, self._context)
         if _SAVE in notes or _LEAVE in notes:
-            self._keep(state())
-        if _LEAVE in notes:
-            raise StopRequested(
-                f"asked to leave by {notes[_LEAVE]}: saved at {state().position}; run the same command again to go on"
-            )
+            here = state()
+            self._keep(here)
+            if _LEAVE in notes:
+                self._leave(notes[_LEAVE], here)
         return {name.removeprefix(_CASE): why for name, why in notes.items() if name.startswith(_CASE)}
 
     def close_epoch(self, state: CycleState) -> None:
         """Save at the end of an epoch, whatever the time."""
         self._keep(state)
 
-    def resumed_at(self, position: Position) -> None:
-        """There is a checkpoint at this place already."""
-        self._saved_at = position
+    def prove(self) -> None:
+        """A step was taken, so the weights that were last saved gave a finite loss and finite gradients."""
+        self._proven, self._unproven = self._saved_at, []
+
+    def disown(self) -> None:
+        """Training has diverged: the checkpoints since the last step that was taken do not hold good weights."""
+        if self._context.is_main:
+            self._discard(self._unproven, self._resumed_at)
+
+    def begin(self, position: Position, *, resumed: bool) -> None:
+        """The run begins here, or goes on from a checkpoint here."""
+        self._began_at = position
+        if resumed:
+            self._saved_at = self._resumed_at = position
+            self._unproven = [position]
 
     def saving_s(self) -> float:
         """Seconds spent in saving since this was last asked."""
         spent_s, self._spent_s = self._spent_s, 0.0
         return spent_s
+
+    def _leave(self, reason: str, here: CycleState) -> None:
+        if reason == TIME_LIMIT and here.position == self._began_at:
+            raise EnvironmentFault(
+                f"no work fits in before the time limit, nothing was done since the start at {here.position}; give the "
+                "job more time, or raise training.max_minutes"
+            )
+        saved = f"saved at {here.position}"
+        if _in_doubt(here):
+            self.disown()
+            saved = "nothing saved since the last good checkpoint, for the loss was not finite"
+        raise StopRequested(f"asked to leave by {reason}: {saved}; run the same command again to go on")
 
     def _wishes(self) -> dict[str, str]:
         now = time.monotonic()
@@ -78,11 +107,16 @@ class Boundary:
         return wishes
 
     def _keep(self, state: CycleState) -> None:
-        if state.position == self._saved_at:
+        if state.position == self._saved_at or _in_doubt(state):
             return
         started = time.monotonic()
-        self._save(state)
+        self._save(state, self._proven)
+        self._unproven.append(state.position)
         self._saved_at, self._saved_s = state.position, time.monotonic()
         self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
         self._spent_s += self._saved_s - started
         self._crossed_s = self._saved_s
+
+
+def _in_doubt(state: CycleState) -> bool:
+    return state.training is not None and state.training.in_doubt

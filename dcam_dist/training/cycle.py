@@ -10,16 +10,18 @@ Each phase takes the state that the one before it left, and leaves its own; so t
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 
 from dcam_dist.distributed import agree_on_place
+from dcam_dist.errors import Diverged
 from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.extract import Extraction, extract_readable
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.pseudo_labels import cluster_cases
 from dcam_dist.training.state import CycleState
-from dcam_dist.types import Phase
+from dcam_dist.types import FeatureTable, Phase, Position
 
 PhaseOfCycle = Callable[[TrainingJob, CycleState], CycleState]
 
@@ -43,23 +45,34 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
 
     Raises:
         RankLost: When the ranks are at different places.
+        Diverged: When the weights are no longer good; the checkpoints that hold such are gone.
     """
-    while state.position.phase is not Phase.DONE:
-        agree_on_place(str(state.position), job.context)
-        state = phases[state.position.phase](job, state)
-        if state.between_epochs():
-            job.boundary.close_epoch(state)
-        if state.position.phase is not Phase.DONE:
-            job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
+    try:
+        while state.position.phase is not Phase.DONE:
+            agree_on_place(str(state.position), job.context)
+            state = phases[state.position.phase](job, state)
+            if state.between_epochs():
+                job.boundary.close_epoch(state)
+            if state.position.phase is not Phase.DONE:
+                job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
+    except Diverged:
+        job.boundary.disown()
+        raise
     return state
 
 
 def extract(job: TrainingJob, state: CycleState) -> CycleState:
     """Features of the training cases under the present weights; cases found damaged are set aside."""
     started = time.perf_counter()
-    found = extract_training_features(job, state)
+
+    def meet(volumes: int, so_far: Callable[[], FeatureTable]) -> None:
+        job.progress.advance(volumes)
+        job.boundary.cross(lambda: _within_extraction(state, so_far(), time.perf_counter() - started))
+
+    found = extract_training_features(job, state, meet)
     seconds = state.spent("extract", time.perf_counter() - started)
-    return state.then(Phase.CLUSTER, features=found.table, seconds=seconds, extract_stall_s=found.stall_s)
+    stall_s = state.extract_stall_s + found.stall_s
+    return state.then(Phase.CLUSTER, features=found.table, seconds=seconds, extract_stall_s=stall_s)
 
 
 def cluster(job: TrainingJob, state: CycleState) -> CycleState:
@@ -70,7 +83,7 @@ def cluster(job: TrainingJob, state: CycleState) -> CycleState:
     previous = state.clustered.assignment if state.clustered else None
     clustered = cluster_cases(state.features, previous, state.position.epoch, job)
     seconds = state.spent("cluster", time.perf_counter() - started)
-    closing = state.position.epoch == job.config.training.epochs
+    closing = state.position.epoch >= job.config.training.epochs
     return state.then(Phase.DONE if closing else Phase.RESET, clustered=clustered, previous=previous, seconds=seconds)
 
 
@@ -88,15 +101,17 @@ def train(job: TrainingJob, state: CycleState) -> CycleState:
     return trained.next_epoch(Phase.EXTRACT)
 
 
-def extract_training_features(job: TrainingJob, state: CycleState) -> Extraction:
-    """As ``extract``, without a new state.
+def extract_training_features(
+    job: TrainingJob, state: CycleState, on_volumes: Callable[[int, Callable[[], FeatureTable]], None]
+) -> Extraction:
+    """Features of the training cases under the present weights; those found damaged are set aside.
 
     Raises:
         DataError: When too many cases are damaged.
     """
-    settings = job.config
+    settings, known = job.config, state.features
     case_ids = [case_id for case_id in job.case_id_N if case_id not in job.aside]
-    job.progress.phase(state.position, len(case_ids))
+    job.progress.phase(state.position, len(case_ids), 0 if known is None else len(known.case_id_N))
     found = extract_readable(
         job.engine.network,
         job.cohort,
@@ -104,12 +119,13 @@ def extract_training_features(job: TrainingJob, state: CycleState) -> Extraction
         settings.data,
         job.context,
         last_relu=settings.training.last_relu,
-        on_volumes=lambda volumes: _extracted(job, state, volumes),
+        known=known,
+        on_volumes=on_volumes,
     )
     job.aside.add(found.damaged, state.position.epoch, "extract")
     return found
 
 
-def _extracted(job: TrainingJob, state: CycleState, volumes: int) -> None:
-    job.progress.advance(volumes)
-    job.boundary.cross(lambda: state)
+def _within_extraction(state: CycleState, features: FeatureTable, seconds: float) -> CycleState:
+    position = Position(state.position.epoch, Phase.EXTRACT, len(features.case_id_N))
+    return replace(state, position=position, features=features, seconds=state.spent("extract", seconds))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.cohort import VolumeBatch, stream_batches
 from dcam_dist.distributed import StepOutcome, max_over_ranks, sum_over_ranks
-from dcam_dist.errors import DataError
+from dcam_dist.errors import DataError, Diverged
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.sampler import draw_batches, without_rows
 from dcam_dist.training.schedule import rate_factor
@@ -32,10 +32,11 @@ class _Tally:
     stall_s: float
     skipped: int
     steps: int
+    in_doubt: bool = False
 
     def progress(self) -> TrainingProgress:
         loss_sum, hits, draws = self.loss_hits_draws.tolist()
-        return TrainingProgress(self.batch_SB, loss_sum, hits, draws, self.stall_s, self.skipped)
+        return TrainingProgress(self.batch_SB, loss_sum, hits, draws, self.stall_s, self.skipped, self.in_doubt)
 
 
 def train_epoch(job: TrainingJob, state: CycleState) -> tuple[CycleState, EpochResult]:
@@ -52,8 +53,8 @@ def train_epoch(job: TrainingJob, state: CycleState) -> tuple[CycleState, EpochR
         The state with the phase's seconds, and what the epoch came to.
 
     Raises:
-        DataError: When more than ``training.skipped_steps`` had a loss that is not finite (weights and the last
-            checkpoint are then good), when too many cases are damaged, or no labelled one is left.
+        Diverged: When more than ``training.skipped_steps`` had a loss that is not finite.
+        DataError: When too many cases are damaged, or no labelled one is left.
         StopRequested: When the run was asked to leave; it has saved.
     """
     assert state.clustered is not None  # noqa: S101
@@ -68,7 +69,8 @@ def train_epoch(job: TrainingJob, state: CycleState) -> tuple[CycleState, EpochR
             tally.batch_SB = without_rows(tally.batch_SB, job.aside.rows())
     seconds = state.spent("train", time.perf_counter() - started)
     outcome = _outcome(job, tally, state.position.epoch)
-    trained = replace(state, training=tally.progress(), seconds=seconds)
+    position = Position(state.position.epoch, state.position.phase, tally.steps)
+    trained = replace(state, position=position, training=tally.progress(), seconds=seconds)
     result = EpochResult(state.position.epoch, state.clustered, state.previous, outcome, seconds, state.extract_stall_s)
     return trained, result
 
@@ -96,10 +98,11 @@ def _outcome(job: TrainingJob, tally: _Tally, epoch: int) -> EpochOutcome:
     loss_sum, hits, draws = sum_over_ranks(tally.loss_hits_draws).tolist()
     if not tally.steps:
         raise DataError(f"epoch {epoch + 1}: no undamaged case with a label is left to train on; mend the cohort")
-    if not draws:
+    if not draws and tally.skipped:
         raise _not_finite(job, tally, epoch)
     stall_s, taken = max_over_ranks(tally.stall_s, job.context), round(draws) // job.config.training.batch_size
-    return EpochOutcome(loss_sum / draws, hits / draws, taken, round(draws), stall_s, tally.skipped)
+    of_a_draw = 1 / draws if draws else float("nan")  # under fp16 the first steps may do no more than find the scale
+    return EpochOutcome(loss_sum * of_a_draw, hits * of_a_draw, taken, round(draws), stall_s, tally.skipped)
 
 
 def _train_until_damage(
@@ -136,8 +139,11 @@ def _take_step(
     job.progress.advance(len(batch_B), loss=loss_hits_draws[0] / loss_hits_draws[2])
     if outcome is StepOutcome.TAKEN:
         tally.loss_hits_draws += loss_hits_draws
+        tally.in_doubt = False
+        job.boundary.prove()
     elif outcome is StepOutcome.NOT_FINITE:
         tally.skipped += 1
+        tally.in_doubt = True
         _tolerate(job, tally, epoch)
 
 
@@ -148,8 +154,8 @@ def _tolerate(job: TrainingJob, tally: _Tally, epoch: int) -> None:
         log.warning("epoch %d, step %d: loss or gradient not finite; left out", epoch + 1, tally.steps)
 
 
-def _not_finite(job: TrainingJob, tally: _Tally, epoch: int) -> DataError:
-    return DataError(
+def _not_finite(job: TrainingJob, tally: _Tally, epoch: int) -> Diverged:
+    return Diverged(
         f"epoch {epoch + 1}, step {tally.steps}: loss or gradient not finite, {tally.skipped} times in this epoch "
         f"(training.skipped_steps={job.config.training.skipped_steps}); the last checkpoint holds good weights: go on "
         "with a lower training.optimizer.lr and --change training.optimizer.lr"

@@ -1,9 +1,13 @@
 """Extraction: the lung-pooled features of every case under frozen weights."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dcam_dist.cohort import Cohort, VolumeBatch, stream_batches
 from dcam_dist.cohort.layout import mend
@@ -59,7 +63,8 @@ def extract_readable(
     context: ProcessContext,
     *,
     last_relu: bool = True,
-    on_volumes: Callable[[int], None] = lambda _: None,
+    known: FeatureTable | None = None,
+    on_volumes: Callable[[int, Callable[[], FeatureTable]], None] = lambda *_: None,
 ) -> Extraction:
     """Features of the given cases, on every rank, in the order given and each case once.
 
@@ -74,11 +79,14 @@ def extract_readable(
         data: Streaming settings.
         context: This process; all ranks must call together.
         last_relu: Whether the last ReLU of the body is applied.
-        on_volumes: Called on all ranks equally often, with the volumes that all ranks have extracted since; it may meet
-            the other ranks.
+        known: Features that are known already.
+        on_volumes: Called on all ranks equally often, with the volumes that all ranks have extracted since, and how to
+            get all features so far, in which all ranks must take part. It may meet the other ranks.
     """
     network.eval()
-    rows = torch.arange(len(case_ids))[context.rank :: context.world_size]
+    of_case = {} if known is None else dict(zip(known.case_id_N, known.features_NC, strict=True))
+    wanted = [case_id for case_id in case_ids if case_id not in of_case]
+    rows = torch.arange(len(wanted))[context.rank :: context.world_size]
     features_NC = torch.zeros(len(rows), network.body.channels, device=context.device)
     damaged: dict[str, str] = {}
     stall_s = 0.0
@@ -89,19 +97,32 @@ def extract_readable(
             row_1C.copy_(network.pooled_features(*to_device(batch, context), last_relu=last_relu))
         return batch.stall_s
 
-    batches = stream_batches(cohort, [(case_ids[row],) for row in rows.tolist()], data)
-    for position in range(len(rows)):
-        # next() in the call: a name for the batch would keep its volumes while the next one is read
-        stall_s += extract_into(features_NC[position : position + 1], next(batches))
-        # counted by what every rank has to do, for the last ranks may have a case less
-        if (position + 1) % VOLUMES_BETWEEN_MEETINGS == 0 and position + 1 <= len(case_ids) // context.world_size:
-            on_volumes(VOLUMES_BETWEEN_MEETINGS * context.world_size)
-    damaged, stall_s = share_notes(damaged, context), max_over_ranks(stall_s, context)
-    if case_ids:
-        features_NC = gather_rows(features_NC, rows.to(context.device), len(case_ids))
-    whole = [row for row, case_id in enumerate(case_ids) if case_id not in damaged]
-    table = FeatureTable(features_NC[whole].cpu().numpy(), tuple(case_ids[row] for row in whole))
-    return Extraction(table, damaged, stall_s)
+    def features_of(done: int, total: int) -> FeatureTable:
+        """Of the first cases that were wanted and of the known ones, without the damaged, in the order of the cases."""
+        faults, found = share_notes(damaged, context), dict(of_case)
+        if total:
+            rows_NC = gather_rows(features_NC[:done], rows[:done].to(context.device), total).cpu().numpy()
+            found |= {case_id: rows_NC[row] for row, case_id in enumerate(wanted[:total]) if case_id not in faults}
+        return _in_order(found, case_ids, network.body.channels)
+
+    with closing(stream_batches(cohort, [(wanted[row],) for row in rows.tolist()], data)) as batches:
+        for done in range(1, len(rows) + 1):
+            # next() in the call: a name for the batch would keep its volumes while the next one is read
+            stall_s += extract_into(features_NC[done - 1 : done], next(batches))
+            # counted by what every rank has to do, for the last ranks may have a case less
+            if done % VOLUMES_BETWEEN_MEETINGS == 0 and done <= len(wanted) // context.world_size:
+                so_far = partial(features_of, done, done * context.world_size)
+                on_volumes(VOLUMES_BETWEEN_MEETINGS * context.world_size, so_far)
+    table = features_of(len(rows), len(wanted))
+    return Extraction(table, share_notes(damaged, context), max_over_ranks(stall_s, context))
+
+
+def _in_order(of_case: Mapping[str, NDArray[np.float32]], case_ids: Sequence[str], channels: int) -> FeatureTable:
+    present = tuple(case_id for case_id in case_ids if case_id in of_case)
+    features_NC = (
+        np.stack([of_case[case_id] for case_id in present]) if present else np.empty((0, channels), np.float32)
+    )
+    return FeatureTable(features_NC, present)
 
 
 def refuse_damaged(damaged: Mapping[str, str], cohort: Cohort) -> None:

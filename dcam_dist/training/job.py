@@ -3,13 +3,14 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.clustering import ClusterBackend, choose_backend
 from dcam_dist.cohort import Cohort, open_cohort
-from dcam_dist.config import Config
+from dcam_dist.config import Config, dump_config
 from dcam_dist.distributed import Engine, ProcessContext, build_engine
 from dcam_dist.errors import UsageError
 from dcam_dist.models import build_network
@@ -19,6 +20,7 @@ from dcam_dist.training.fit import check_fit
 from dcam_dist.training.progress import NO_PROGRESS, Progress
 from dcam_dist.training.set_aside import SetAside
 from dcam_dist.training.state import EpochResult
+from dcam_dist.training.together import same_on_all_ranks, together
 from dcam_dist.training.validation_split import validation_rows
 from dcam_dist.types import UNASSIGNED, CaseRecord
 
@@ -68,16 +70,17 @@ def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:
 
     Raises:
         UsageError: No cohort, another grid than configured, patches larger than it, fewer cases in a batch than ranks.
-        DataError: Too few cases for the clusters, or no labels for a supervised run.
+        DataError: Too few cases for the clusters, or no labels for a supervised run; the ranks read different cases.
+        FailedElsewhere: When another rank cannot read the cohort.
     """
-    if config.data.cohort is None:
-        raise UsageError("data.cohort: not set; say where the cohort is with data.cohort=COHORT.zarr")
-    cohort = open_cohort(config.data.cohort)
-    cases = cohort.split("train")
+    cohort, cases, grade_N = together(partial(_opened, config, context), context)
     case_id_N = tuple(case.case_id for case in cases)
-    grade_N = np.array([case.label for case in cases], dtype=np.int64)
-    check_fit(config, cohort, grade_N, context)
     validation_N, class_weight_K = _supervision(config, cases, grade_N)
+    same_on_all_ranks(
+        [dump_config(config), list(case_id_N), grade_N.tolist(), validation_N.tolist()],
+        "configurations or training cases; all nodes must see the same cohort, with the same versions",
+        context,
+    )
     return TrainingJob(
         config=config,
         cohort=cohort,
@@ -91,6 +94,16 @@ def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:
         class_weight_K=class_weight_K,
         boundary=Boundary(context),
     )
+
+
+def _opened(config: Config, context: ProcessContext) -> tuple[Cohort, Sequence[CaseRecord], NDArray[np.int64]]:
+    if config.data.cohort is None:
+        raise UsageError("data.cohort: not set; say where the cohort is with data.cohort=COHORT.zarr")
+    cohort = open_cohort(config.data.cohort)
+    cases = cohort.split("train")
+    grade_N = np.array([case.label for case in cases], dtype=np.int64)
+    check_fit(config, cohort, grade_N, context)
+    return cohort, cases, grade_N
 
 
 def _supervision(

@@ -17,6 +17,7 @@ from types import FrameType
 log = logging.getLogger(__name__)
 
 STOP_FILE = "stop"
+TIME_LIMIT = "the time limit"
 LOOK_EVERY_S = 1.0  # a look at the stop file costs a network file system a request
 
 
@@ -47,7 +48,7 @@ class Leaving:
         if self._stop_file():
             return "the stop file"
         if time.time() + needed_s >= self.end_s:
-            return "the time limit"
+            return TIME_LIMIT
         return None
 
     def _stop_file(self) -> bool:

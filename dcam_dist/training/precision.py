@@ -1,10 +1,13 @@
 """The one decision that depends on the machine: in which type the convolutions compute."""
 
+from functools import partial
+
 from dcam_dist.config import Config
 from dcam_dist.distributed import ProcessContext, all_true
-from dcam_dist.models import choose_precision
+from dcam_dist.models import PrecisionChoice, choose_precision
 from dcam_dist.runs import read_run_config
 from dcam_dist.runs.run_config import CONFIG
+from dcam_dist.training.together import together
 
 
 def resolve_precision(config: Config, context: ProcessContext, *, fresh: bool = False) -> tuple[Config, str]:
@@ -21,13 +24,17 @@ def resolve_precision(config: Config, context: ProcessContext, *, fresh: bool = 
     Raises:
         UsageError: For fp16 on a CPU.
     """
-    run = config.output
-    if config.network.precision == "auto" and not fresh and run is not None and (run / CONFIG).is_file():
-        config = _with_precision(config, read_run_config(run).network.precision)
-    choice = choose_precision(config.network, context.device)
+    choice = together(partial(_choose, config, context, fresh=fresh), context)
     chosen = choice.precision if all_true(choice.precision != "fp32", context) else "fp32"
     unlike = "" if chosen == choice.precision else "; fp32, for other ranks' machines are not made for it"
     return _with_precision(config, chosen), choice.reason + unlike
+
+
+def _choose(config: Config, context: ProcessContext, *, fresh: bool) -> PrecisionChoice:
+    run = config.output
+    if config.network.precision == "auto" and not fresh and run is not None and (run / CONFIG).is_file():
+        config = _with_precision(config, read_run_config(run).network.precision)
+    return choose_precision(config.network, context.device)
 
 
 def _with_precision(config: Config, precision: str) -> Config:

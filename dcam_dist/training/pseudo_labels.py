@@ -34,7 +34,9 @@ def cluster_cases(features: FeatureTable, previous: Assignment | None, epoch: in
     label_N = _of_all_cases(fit.label_N if fit else None, features, job)
     label_N = broadcast_array(label_N, job.context)
     if not same_everywhere(label_N, job.context):
-        raise DataError(f"rank {job.context.rank}: the ranks hold different pseudo-labels in epoch {epoch}")
+        raise DataError(
+            f"the ranks hold different pseudo-labels in epoch {epoch + 1}; start again from the last checkpoint"
+        )
     inertia, repaired = (fit.inertia, fit.repaired) if fit else (float("nan"), 0)
     return Clustered(Assignment(label_N, job.case_id_N, epoch, inertia, repaired), fit)
 

@@ -17,7 +17,7 @@ from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.state import Clustered, CycleState, EpochResult
 from dcam_dist.training.validation import Validation, validate
-from dcam_dist.types import UNASSIGNED, Assignment, Phase, Position
+from dcam_dist.types import UNASSIGNED, Assignment, Phase
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,16 @@ def run_supervised(job: TrainingJob, state: CycleState) -> CycleState:
 
 
 def train_on_labels(job: TrainingJob, state: CycleState) -> CycleState:
-    """One epoch: network and head together on the labels, then validation."""
-    trained, result = train_epoch(job, replace(state, clustered=_labels(job, state.position.epoch)))
+    """One epoch: network and head together on the labels, then validation; or, when training is over, the end."""
+    done = state.position.epoch
+    patience = job.config.supervised.patience if job.validation_N.any() else None
+    if not state.position.step and is_over(done, state.best, epochs=job.config.training.epochs, patience=patience):
+        return _finished(job, state)
+    trained, result = train_epoch(job, replace(state, clustered=_labels(job, done)))
     if job.validation_N.any():
         trained, result = _validated(job, trained, result)
     job.on_epoch(result)
-    return _next(job, trained)
+    return trained.next_epoch(Phase.TRAIN)
 
 
 def better(
@@ -69,28 +73,24 @@ def is_over(epochs_done: int, best: BestWeights | None, *, epochs: int, patience
 
 def _validated(job: TrainingJob, state: CycleState, result: EpochResult) -> tuple[CycleState, EpochResult]:
     started, epoch = time.perf_counter(), state.position.epoch
-    taken = result.outcome.steps + result.outcome.skipped
-    trained = replace(state, position=Position(epoch, Phase.TRAIN, taken))  # left here, no step is taken again
-    validation = validate(job, trained)
-    seconds = trained.spent("validate", time.perf_counter() - started)
+    validation = validate(job, state)  # left in here, a run takes none of the epoch's steps again
+    seconds = state.spent("validate", time.perf_counter() - started)
     best = better(state.best, validation, job.engine.network.state_dict(), epoch)
     return (
-        replace(trained, best=best, seconds=seconds),
+        replace(state, best=best, seconds=seconds),
         replace(result, validation=validation.metrics(), seconds=seconds),
     )
 
 
-def _next(job: TrainingJob, state: CycleState) -> CycleState:
-    settings, done = job.config, state.position.epoch + 1
-    patience = settings.supervised.patience if job.validation_N.any() else None
-    if not is_over(done, state.best, epochs=settings.training.epochs, patience=patience):
-        return state.next_epoch(Phase.TRAIN)
+def _finished(job: TrainingJob, state: CycleState) -> CycleState:
+    done = state.position.epoch
     if state.best is not None:
         job.engine.load_state({f"network.{name}": value for name, value in state.best.network.items()})
         if job.context.is_main:
-            kept = state.best.epoch + 1
-            log.info("%d epochs trained; kept the weights of epoch %d, the best on validation", done, kept)
-    return replace(state.next_epoch(Phase.DONE), clustered=_labels(job, done))
+            log.info(
+                "%d epochs trained; kept the weights of epoch %d, the best on validation", done, state.best.epoch + 1
+            )
+    return state.then(Phase.DONE, clustered=_labels(job, done))
 
 
 def _labels(job: TrainingJob, epoch: int) -> Clustered:

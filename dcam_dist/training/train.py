@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import BaseModel
+from torch import get_num_threads
+
 from dcam_dist.config import Config
 from dcam_dist.distributed import ProcessContext, max_over_ranks, open_processes
 from dcam_dist.errors import UsageError
@@ -16,6 +19,9 @@ from dcam_dist.runs import (
     Checkpoint,
     MetricsLog,
     check_training_cases,
+    discard_checkpoints,
+    fingerprint,
+    first_start,
     latest_checkpoint,
     open_metrics,
     open_run_directory,
@@ -34,7 +40,7 @@ from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
 from dcam_dist.training.staging import stage_training_cases
 from dcam_dist.training.state import CycleState, EpochResult
 from dcam_dist.training.supervised import is_over, run_supervised
-from dcam_dist.training.together import on_main
+from dcam_dist.training.together import on_main, same_on_all_ranks, together
 from dcam_dist.types import Phase, Position
 
 log = logging.getLogger(__name__)
@@ -69,14 +75,18 @@ def train(
         RankLost: A rank died, hangs, or is at another place of the program.
         StopRequested: It was asked to leave, and has saved.
     """
-    config, leaving = _with_absolute_paths(config), Leaving(end_s=end_of_time(config.training.max_minutes))
+    config, leaving = _with_absolute_paths(config), Leaving()
     with hearing_signals(leaving), open_processes(config.training.timeout_s) as context, ExitStack() as stack:
+        if fresh and not first_start():
+            fresh = False
+            log.info("--fresh is for the first start; this is a restart, so the run goes on")
         config, why = resolve_precision(config, context, fresh=fresh)
         job = prepare_job(config, context)
         run = _open_run(config, context, stack, fresh=fresh, changes=changes)
         if config.training.rank_logs:
             stack.enter_context(rank_log(run, context.rank, context.world_size))
-        leaving.run = run if context.is_main else None
+        if context.is_main:
+            leaving.run, leaving.end_s = run, end_of_time(config.training.max_minutes)
         checkpoint = _newest(run, config, job)
         _announce(job, checkpoint, why)
         if checkpoint is not None and checkpoint.finished:
@@ -107,11 +117,19 @@ def _open_run(
 
 
 def _newest(run: Path, config: Config, job: TrainingJob) -> Checkpoint | None:
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is not None and checkpoint.finished and not _is_over(checkpoint, config, job):
-        checkpoint = latest_checkpoint(run, before_done=True)  # more epochs were asked for
-    if checkpoint is not None:
-        check_training_cases(job.cohort, checkpoint)
+    """The checkpoint to go on from, the same on all ranks."""
+
+    def read() -> Checkpoint | None:
+        checkpoint = latest_checkpoint(run)
+        if checkpoint is not None and checkpoint.finished and not _is_over(checkpoint, config, job):
+            checkpoint = latest_checkpoint(run, before_done=True)  # more epochs were asked for
+        if checkpoint is not None:
+            check_training_cases(job.cohort, checkpoint)
+        return checkpoint
+
+    checkpoint = together(read, job.context)
+    read_what = None if checkpoint is None else [str(checkpoint.position), fingerprint(checkpoint)]
+    same_on_all_ranks(read_what, "checkpoints; all nodes must see the same run directory", job.context)
     return checkpoint
 
 
@@ -145,19 +163,24 @@ def _followed(job: TrainingJob, run: Path, state: CycleState, stack: ExitStack, 
 
 def _boundary(job: TrainingJob, run: Path, leaving: Leaving, *, resumed: bool, at: Position) -> Boundary:
     every_s = 60.0 * job.config.training.checkpoint_minutes
-    boundary = Boundary(job.context, save=partial(_save, job, run), every_s=every_s, leaving=leaving)
-    if resumed:
-        boundary.resumed_at(at)
+    boundary = Boundary(
+        job.context,
+        save=partial(_save, job, run),
+        discard=partial(discard_checkpoints, run),
+        every_s=every_s,
+        leaving=leaving,
+    )
+    boundary.begin(at, resumed=resumed)
     return boundary
 
 
-def _save(job: TrainingJob, run: Path, state: CycleState) -> None:
-    checkpoint = checkpoint_of(job, state)
-    on_main(lambda: _write(run, checkpoint, job.config.training.keep_checkpoints), job.context)
+def _save(job: TrainingJob, run: Path, state: CycleState, proven: Position | None) -> None:
+    checkpoint, keep = checkpoint_of(job, state), job.config.training.keep_checkpoints
 
+    def write() -> None:
+        write_checkpoint(run, checkpoint, keep, proven)
 
-def _write(run: Path, checkpoint: Checkpoint, keep: int) -> None:
-    write_checkpoint(run, checkpoint, keep)
+    on_main(write, job.context)
 
 
 def _tell_epoch(job: TrainingJob, progress: Progress, metrics: Sequence[MetricsLog], result: EpochResult) -> None:
@@ -175,13 +198,15 @@ def _tell_epoch(job: TrainingJob, progress: Progress, metrics: Sequence[MetricsL
 
 
 def _with_absolute_paths(config: Config) -> Config:
-    """The run's configuration is read again from other folders."""
-    data, training = config.data, config.training
-    if data.cohort is not None:
-        data = data.model_copy(update={"cohort": data.cohort.absolute()})
-    if training.deepspeed_config is not None:
-        training = training.model_copy(update={"deepspeed_config": training.deepspeed_config.absolute()})
-    return config.model_copy(update={"data": data, "training": training})
+    """The run's configuration is read again from other folders; ``data.stage`` is each node's own to expand."""
+
+    def absolute(section: BaseModel, *names: str) -> dict[str, Path]:
+        given = {name: getattr(section, name) for name in names}
+        return {name: path.absolute() for name, path in given.items() if path is not None}
+
+    data = config.data.model_copy(update=absolute(config.data, "cohort"))
+    training = config.training.model_copy(update=absolute(config.training, "deepspeed_config", "mlflow"))
+    return config.model_copy(update={"data": data, "training": training, **absolute(config, "output")})
 
 
 def _announce(job: TrainingJob, checkpoint: Checkpoint | None, precision: str) -> None:
@@ -202,4 +227,11 @@ def _announce(job: TrainingJob, checkpoint: Checkpoint | None, precision: str) -
     if checkpoint is not None and checkpoint.finished:
         log.info("already finished, after %d epochs", checkpoint.epoch)
     elif checkpoint is not None:
-        log.info("going on at %s", checkpoint.position)
+        log.info("going on at %s%s", checkpoint.position, _unlike(job, checkpoint))
+
+
+def _unlike(job: TrainingJob, checkpoint: Checkpoint) -> str:
+    mine, its = (job.context.world_size, get_num_threads()), (checkpoint.ranks, checkpoint.threads)
+    if mine == its:
+        return ""
+    return "; saved by {} rank(s) of {} thread(s), now {} of {}: the same within rounding".format(*its, *mine)

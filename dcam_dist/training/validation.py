@@ -72,7 +72,7 @@ def validate(job: TrainingJob, state: CycleState) -> Validation:
         job.config.data,
         job.context,
         last_relu=True,
-        on_volumes=lambda _: _meet(job, state),
+        on_volumes=lambda *_: _meet(job, state),
     )
     job.aside.add(found.damaged, state.position.epoch, "validate")
     row_of = {case_id: row for row, case_id in enumerate(job.case_id_N)}

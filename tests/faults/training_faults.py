@@ -73,6 +73,8 @@ class Row:
 
 LOSS_TOLERANCE = 1e-4
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
+_SAVES = "tests/faults/test_checkpoint_damage.py::test_"
+_HOSTS = "tests/netns/test_two_hosts.py::test_"
 _ROOM = "tests/faults/test_checkpoint_room.py::test_"
 OUT_OF_STEP = r"the ranks are out of step: rank 0 at epoch \d.*; rank 1 at epoch \d"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
@@ -111,7 +113,7 @@ ROWS = (
             Start(0),
         ),
         "bits",
-        tests=("tests/faults/test_checkpoint_damage.py::test_a_kill_anywhere",),
+        tests=(f"{_SAVES}a_kill_anywhere_in_a_save_leaves_the_one_before_or_the_one_in_hand",),
         results=("benchmarks/results/save_kills/save_kills.json",),
     ),
     Row(
@@ -185,14 +187,17 @@ ROWS = (
         "Node lost",
         "S, then R on fewer ranks",
         "two torchruns `--nnodes 1:2` on one machine, one killed with its rank; then one rank",
-        tests=("tests/faults/test_training_node_lost.py", "tests/netns/test_two_hosts.py::test_a_lost_node"),
+        tests=(
+            "tests/faults/test_training_node_lost.py",
+            f"{_HOSTS}a_lost_node_stops_the_other_and_the_training_goes_on_there",
+        ),
     ),
     Row(
         "network-cut",
         "Network cut",
         "S, then R",
         "two network namespaces, link down",
-        tests=("tests/netns/test_two_hosts.py::test_a_pulled_cable",),
+        tests=(f"{_HOSTS}a_pulled_cable_stops_both_sides_in_time_and_each_says_whom_it_cannot_reach",),
     ),
     Row(
         "hang",
@@ -201,7 +206,7 @@ ROWS = (
         f"SIGSTOP of rank 1 of 2 within a step and within the extraction, `training.timeout_s={HANG_S}`",
         (_hanging("update:2"), _hanging("volume:2"), Start(0, ranks=2)),
         "bits",
-        tests=("tests/distributed/test_in_step.py::test_a_stopped_rank",),
+        tests=("tests/distributed/test_in_step.py::test_a_stopped_rank_is_named_within_timeout_and_five_seconds",),
     ),
     Row(
         "out-of-step",
@@ -224,8 +229,8 @@ ROWS = (
         (Start(4, r"checkpoint|space|full", faults=("full@save:3",)), Start(0)),
         "bits",
         tests=(
-            "tests/faults/test_checkpoint_room.py::test_a_limit",
-            "tests/faults/test_checkpoint_room.py::test_a_full",
+            f"{_ROOM}a_limit_on_files_is_told_as_such",
+            f"{_ROOM}a_full_disk_costs_the_new_checkpoint_alone",
         ),
     ),
     Row(
@@ -245,7 +250,7 @@ ROWS = (
         "S at the start",
         "the run on a read-only mount, or a folder without the right to write",
         (Start(4, r"[Rr]ead-only|Permission", before="read-only"),),
-        tests=(f"{_ROOM}a_read_only",),
+        tests=(f"{_ROOM}a_read_only_directory_stops_the_start",),
     ),
     Row(
         "corrupt-checkpoint",
@@ -259,7 +264,7 @@ ROWS = (
             Start(0, PASSED_OVER.format("state.json is missing"), before="remove a file of the newest checkpoint"),
         ),
         "bits",
-        tests=("tests/faults/test_checkpoint_damage.py::test_all_damage",),
+        tests=(f"{_SAVES}all_damage_is_found_and_the_newest_undamaged_one_is_loaded",),
         results=("benchmarks/results/checkpoint_corruption/checkpoint_corruption.json",),
     ),
     Row(
@@ -440,7 +445,7 @@ class Guard:
         what: What it does.
         row: The row that fails without it.
         seen: A pattern of what is then seen.
-        test: Where no row fails, a test that takes it out and sees the harm: a beginning of pytest's node ids.
+        test: Where no row fails, a test that takes it out and sees the harm.
     """
 
     name: str
@@ -450,7 +455,6 @@ class Guard:
     test: str = ""
 
 
-_SAVED = "tests/faults/test_checkpoint_damage.py::test_without_"
 GUARDS = (
     Guard("tags", "each exchange bears its name and place, and is refused where the ranks' differ", "out-of-step"),
     Guard("place", "the ranks compare phase and step before each phase", "out-of-step"),
@@ -466,14 +470,23 @@ GUARDS = (
     Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", "0 lines match"),
     Guard("order by position", "the newest checkpoint is the furthest, not the latest", "clock-skew", "0 lines match"),
     Guard("collapse", "the sizes of the clusters are looked at", "collapse", "exit codes"),
-    Guard("fsync", "each file and folder of a checkpoint is brought down to the disk", test=f"{_SAVED}any_one_fsync"),
-    Guard("hash", "the hashes, against flipped bits in every file", test=f"{_SAVED}the_hash"),
-    Guard("form of the manifest", "the manifest itself is exact", test=f"{_SAVED}the_exact_form"),
-    Guard("name", "a checkpoint is the one that its name says", test=f"{_SAVED}the_look_at_the_name"),
-    Guard("fallback", "the checkpoint before a damaged one is used", test=f"{_SAVED}the_fallback"),
-    Guard("reading back", "a checkpoint is read back before an older one goes", test=f"{_SAVED}the_reading_back"),
-    Guard("rename", "a checkpoint gets its name when it is whole", test=f"{_SAVED}the_rename_a_kill"),
-    Guard("order", "an older checkpoint goes after the newer one is there", test=f"{_SAVED}the_order"),
-    Guard("rename first", "a checkpoint loses its name before its files", test=f"{_SAVED}the_rename_before"),
-    Guard("clearing", "what kills left is cleared at the next start", test=f"{_SAVED}the_clearing"),
+    *(
+        Guard(name, what, test=f"{_SAVES}without_{test}")
+        for name, what, test in (
+            ("fsync", "each file and folder of a checkpoint is brought down to the disk", "any_one_fsync_it_does_not"),
+            ("hash", "the hashes, against flipped bits in every file", "the_hash_flipped_bits_are_loaded"),
+            ("manifest", "the manifest is exact", "the_exact_form_of_the_manifest_a_flip_in_it_is_missed"),
+            ("name", "it is the one that its name says", "the_look_at_the_name_exchanged_checkpoints_are_loaded"),
+            ("fallback", "the one before a damaged one is used", "the_fallback_one_damaged_file_ends_the_run"),
+            ("reading back", "it is read back at once", "the_reading_back_a_disk_that_lies_takes_the_last_checkpoint"),
+            ("rename", "it gets its name when it is whole", "the_rename_a_kill_leaves_a_damaged_checkpoint"),
+            ("order", "an older one goes last", "the_order_of_writing_and_removing_a_kill_leaves_nothing"),
+            (
+                "rename first",
+                "an older one loses its name first",
+                "the_rename_before_a_removal_a_kill_leaves_a_damaged_checkpoint",
+            ),
+            ("clearing", "what kills left is cleared at the next start", "the_clearing_what_kills_left_stays"),
+        )
+    ),
 )

@@ -40,9 +40,8 @@ def run() -> int:
     from benchmarks.machine import machine
 
     recorder = Recorder()
-    named = [*(test for row in ROWS for test in row.tests), *(guard.test for guard in GUARDS if guard.test)]
-    files = dict.fromkeys([TESTS, *(name.partition("::")[0] for name in named)])
-    code = pytest.main([*files, "-q", "-m", "", "-p", "no:cacheprovider"], plugins=[recorder])
+    named = dict.fromkeys([TESTS, *(test for row in ROWS for test in row.tests), *(guard.test for guard in GUARDS)])
+    code = pytest.main([*filter(None, named), "-q", "-m", "", "-p", "no:cacheprovider"], plugins=[recorder])
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     tree = {"hardware": machine(), "tests": dict(sorted(recorder.tests.items()))}
     RESULTS.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -80,8 +79,9 @@ def render(results: Mapping[str, Any]) -> str:
 def outcome(of: Row | Guard, tests: Mapping[str, Any]) -> tuple[int, int]:
     """How many tests of a row or guard passed, of how many."""
     own = f"{FAULT}[{of.key}]" if isinstance(of, Row) else of.test or f"{GUARD}[{of.name}]"
-    beginnings = (own, *of.tests) if isinstance(of, Row) else (own,)
-    found = [test for name, test in tests.items() if name.startswith(beginnings)]
+    named = (own, *of.tests) if isinstance(of, Row) else (own,)
+    beginnings = tuple(f"{name}{more}" for name in named for more in ("[", "::"))
+    found = [test for name, test in tests.items() if name in named or name.startswith(beginnings)]
     return sum(test["outcome"] == "passed" for test in found), len(found)
 
 

@@ -107,3 +107,42 @@ def test_another_batch_size_by_name_takes_effect_inside_an_epoch(tmp_path, small
     first, second = metrics(run)
     assert (first["steps"], second["steps"]) == (4, 3)
     assert latest_checkpoint(run).finished
+
+
+def test_what_was_extracted_before_a_run_was_asked_to_leave_is_not_extracted_again(tmp_path, small_cohort, monkeypatch):
+    from dcam_dist.errors import StopRequested
+    from dcam_dist.training import extract, leaving
+
+    run, whole, reads = tmp_path / "r", tmp_path / "whole", []
+    monkeypatch.setattr(extract, "VOLUMES_BETWEEN_MEETINGS", 2)
+    monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.0)
+    original = extract.to_device
+
+    def to_device(batch, context):
+        reads.extend(batch.case_id_B)
+        if len(reads) == 4:
+            (run / "stop").touch()
+        return original(batch, context)
+
+    monkeypatch.setattr(extract, "to_device", to_device)
+    with pytest.raises(StopRequested):
+        train(load_config(None, settings(small_cohort, output=run, training__epochs=1)))
+    stopped = latest_checkpoint(run)
+    assert (stopped.position.phase, stopped.position.step) == (Phase.EXTRACT, 4)
+    train(load_config(None, settings(small_cohort, output=run, training__epochs=1)))
+    assert len(set(reads[:9])) == len(reads[:9]) == 9  # each of the training cases once before training begins
+    train(load_config(None, settings(small_cohort, output=whole, training__epochs=1)))
+    assert_same(latest_checkpoint(run), latest_checkpoint(whole))
+
+
+def test_a_finished_supervised_run_of_one_epoch_is_trained_on(tmp_path, small_cohort):
+    supervised = {"method": "supervised", "supervised__validation_fraction": 0.3}
+    short, long = (
+        load_config(None, settings(small_cohort, output=tmp_path / "r", training__epochs=n, **supervised))
+        for n in (1, 2)
+    )
+    train(short)
+    train(long, changes=["training.epochs"])
+    straight = load_config(None, settings(small_cohort, output=tmp_path / "s", training__epochs=2, **supervised))
+    train(straight)
+    assert_same(latest_checkpoint(tmp_path / "r"), latest_checkpoint(tmp_path / "s"))
