@@ -17,13 +17,14 @@ def train(
     ] = False,
     change: Annotated[
         list[str] | None,
-        typer.Option("--change", metavar="KEY", help="A setting in which a run that goes on may differ. Repeatable."),
+        typer.Option("--change", metavar="KEY", help="A setting that may change, given as KEY=VALUE besides. Repeat."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="One step: shapes and memory, no files.")] = False,
 ) -> None:
-    """Train: dcam, baseline or supervised (method=…). Start it alone, or on several processes under torchrun.
+    """Train: dcam, baseline or supervised (method=…). Alone, or under dcam_dist.launch, torchrun, srun or deepspeed.
 
-    Goes on from the last checkpoint of output=RUN, with the settings that the run was begun with.
+    Goes on from the last checkpoint of output=RUN; give the same settings, what has changed is refused unless named.
+    To have it saved and left with exit code 75: touch RUN/stop, SIGTERM, SIGUSR1, or a time limit.
     """
     from dcam_dist.config import load_config
 

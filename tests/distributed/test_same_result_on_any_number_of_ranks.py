@@ -67,9 +67,8 @@ def test_one_step_gives_the_same_weights_and_running_statistics(results, method,
     for name in one.keys() - gradients:
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
     for name in gradients:
-        # sums over 10⁵ voxels that nearly cancel before a normalization
-        largest = float(one[name].abs().max())
-        np.testing.assert_allclose(other[name], one[name], rtol=0, atol=5e-3 * largest, err_msg=name)
+        # sums over 10⁵ voxels that nearly cancel before a normalization; at a ReLU's kink rounding adds or takes a voxel
+        assert float((other[name] - one[name]).norm()) <= 5e-3 * float(one[name].norm()), name
 
 
 @pytest.mark.parametrize("ranks", [2, 3])

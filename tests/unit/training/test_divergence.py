@@ -23,7 +23,7 @@ def config(cohort, run, **overrides):
 def test_the_advice_after_a_divergence_works(tmp_path, small_cohort, minutes, skips):
     run = tmp_path / "r"
     often = {"training__checkpoint_minutes": minutes, "training__skipped_steps": skips}
-    with pytest.raises(Diverged, match="--change training.optimizer.lr"):
+    with pytest.raises(Diverged, match=r"--change training\.optimizer\.lr"):
         train(config(small_cohort, run, **often, **ABSURD))
     last = latest_checkpoint(run)
     assert last is None or all(value.abs().max() < 1e6 for value in last.engine.values() if value.is_floating_point())
