@@ -4,8 +4,9 @@ It is torchrun's own agent, with these differences:
 
 - The exit code is the ranks' own: 75 asks for a requeue, 2, 3 and 4 say what is wrong. torchrun gives 1 for all.
 - What a rank has said is not followed by a second report.
-- SIGTERM, SIGUSR1 and Ctrl-C are passed on to the ranks and nothing else is done: they save and leave with 75, and may
-  take as long as the scheduler lets them. torchrun kills ranks 30 s after SIGTERM, and SIGUSR1 kills torchrun itself.
+- SIGTERM and SIGUSR1 are passed on to the ranks and nothing else is done: they save and leave with 75, and may take as
+  long as the scheduler lets them. torchrun kills ranks 30 s after SIGTERM, and SIGUSR1 kills torchrun itself. Ctrl-C is
+  passed on as well; at that they end without a save.
 - When a rank has failed, the others have 5 s to say so before torchrun ends them; stopped ones are killed.
 - When all ranks of this node have ended and the agent has not within 15 s, as when the node is gone that hosts the
   rendezvous, it is ended.

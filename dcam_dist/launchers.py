@@ -116,17 +116,13 @@ def _tasks_per_node(text: str) -> list[int]:
 
 
 def _check(launch: Launch, variables: Mapping[str, str]) -> None:
+    all_of_them, here = ("number of processes", launch.world_size), ("processes of this node", launch.local_world_size)
+    says_here = {"LOCAL_WORLD_SIZE", "LOCAL_SIZE"} & variables.keys()
     pairs = (
-        (launch.rank < launch.world_size, "rank", launch.rank, "number of processes", launch.world_size),
+        (launch.rank < launch.world_size, "rank", launch.rank, *all_of_them),
         (launch.local_rank <= launch.rank, "local rank", launch.local_rank, "rank", launch.rank),
-        (launch.local_world_size <= launch.world_size, "local", launch.local_world_size, "all", launch.world_size),
-        (
-            launch.local_rank < launch.local_world_size or not {"LOCAL_WORLD_SIZE", "LOCAL_SIZE"} & variables.keys(),
-            "local rank",
-            launch.local_rank,
-            "processes of this node",
-            launch.local_world_size,
-        ),
+        (launch.local_world_size <= launch.world_size, *here, *all_of_them),
+        (launch.local_rank < launch.local_world_size or not says_here, "local rank", launch.local_rank, *here),
     )
     for fits, *facts in pairs:
         if not fits:

@@ -1,15 +1,19 @@
 """The log on the console: rank 0 speaks; of the others only warnings are heard, with their rank in front."""
 
 import logging
-import os
 import sys
 from contextlib import suppress
+
+from dcam_dist.errors import UsageError
+from dcam_dist.launchers import read_launch
 
 
 def own_rank() -> int:
     """The rank that torchrun, deepspeed or srun gave this process; 0 without one of them."""
-    text = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
-    return int(text) if text.isdecimal() else 0
+    try:
+        return read_launch().rank
+    except UsageError:  # told by the verbs that need to know
+        return 0
 
 
 def log_to_console() -> None:

@@ -23,6 +23,8 @@ from dcam_dist.errors import tell
 LAST_WORDS_S = 5.0
 AFTERMATH_S = 15.0
 STOPPED, INTERRUPTED = 75, 130
+NOT_AGAIN = frozenset({2, 3, STOPPED, INTERRUPTED})
+"""After these --max-restarts is not made use of: the same start would end the same, or was asked to leave."""
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 _BY_WEIGHT = (2, 3, 1, STOPPED, INTERRUPTED, 4)
@@ -101,6 +103,8 @@ class Agent(LocalElasticAgent):
         if any(self.codes().values()):
             for process in self._stopped():
                 process.kill()  # it would sit through torchrun's 30 s
+        if not NOT_AGAIN.isdisjoint(self.codes().values()):
+            self._remaining_restarts = 0
         result: RunResult = super()._monitor_workers(worker_group)
         return result
 

@@ -1,6 +1,7 @@
 """Who this process is among its peers, and the process groups' life."""
 
 import gc
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,6 +22,7 @@ from dcam_dist.models.norm import use_statistics_group
 from dcam_dist.parent_death import die_with_parent
 
 INTERRUPTED = 130
+_BOUND = {"SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_GPU_BIND"}
 NCCL_LATER_S = 60
 """NCCL waits so much longer than the others: its own end of a hang is an abort that names nobody."""
 
@@ -102,6 +104,8 @@ def _form_groups(context: ProcessContext, meeting: Meeting | None, timeout_s: fl
     wait, longer = timedelta(seconds=timeout_s), timedelta(seconds=timeout_s + NCCL_LATER_S)
     if on_gpu:
         torch.cuda.set_device(context.device)
+        # fp32 means float32: by default convolutions would compute in TF32, with 10 bits of mantissa
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
@@ -167,6 +171,8 @@ def _leave(error: BaseException | None, context: ProcessContext) -> None:
 def _device(local_rank: int) -> str:
     if not torch.cuda.is_available():
         return "cpu"
+    if torch.cuda.device_count() == 1 and _BOUND & os.environ.keys():
+        return "cuda:0"  # srun shows each of its tasks the one device that is bound to it
     if local_rank >= torch.cuda.device_count():
         raise EnvironmentFault(  # this rank alone knows, so it must be one that is told on every rank
             f"local rank {local_rank} has no GPU: this node has {torch.cuda.device_count()}; lower --nproc_per_node"

@@ -67,7 +67,7 @@ def test_one_step_gives_the_same_weights_and_running_statistics(results, method,
     for name in one.keys() - gradients:
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
     for name in gradients:
-        # sums over 10⁵ voxels that nearly cancel before a normalization; at a ReLU's kink rounding adds or takes a voxel
+        # sums over 10⁵ voxels that nearly cancel before a normalization; at a ReLU's kink rounding decides a voxel
         assert float((other[name] - one[name]).norm()) <= 5e-3 * float(one[name].norm()), name
 
 

@@ -14,6 +14,14 @@ log = logging.getLogger("dcam_dist.training")
 log.debug("debug"); log.info("info"); log.warning("warning")
 logging.getLogger("zarr").info("of others"); logging.getLogger("zarr").warning("warning of others")
 """
+SRUN = {
+    "SLURM_PROCID": "2",
+    "SLURM_LOCALID": "2",
+    "SLURM_NODEID": "0",
+    "SLURM_STEP_NUM_TASKS": "3",
+    "SLURM_STEP_TASKS_PER_NODE": "3",
+    "SLURM_STEP_NODELIST": "n1",
+}
 FROM_RANK_2 = ["rank 2: warning", "rank 2: warning of others"]
 
 
@@ -21,9 +29,13 @@ FROM_RANK_2 = ["rank 2: warning", "rank 2: warning of others"]
     ("environment", "heard"),
     [
         ({}, ["info", "warning", "warning of others"]),
-        ({"RANK": "0", "SLURM_PROCID": "3"}, ["info", "warning", "warning of others"]),
-        ({"RANK": "2"}, FROM_RANK_2),
-        ({"SLURM_PROCID": "2"}, FROM_RANK_2),
+        (
+            {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "SLURM_PROCID": "3"},
+            ["info", "warning", "warning of others"],
+        ),
+        ({"RANK": "2", "LOCAL_RANK": "2", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}, FROM_RANK_2),
+        (SRUN, FROM_RANK_2),
+        ({"SLURM_PROCID": "2"}, ["info", "warning", "warning of others"]),  # no step of several tasks
     ],
 )
 def test_rank_0_speaks_and_others_only_warn(environment, heard):
