@@ -103,7 +103,7 @@ def test_another_configuration_in_the_same_directory_is_refused_with_the_differe
 
 
 def _moments(job, part):
-    """Whether each tensor of the optimizer's state of a part of the network, its step counts too, is more than zeros."""
+    """Whether each tensor of the optimizer's state of a part of the network is more than zeros."""
     state = job.engine.state()
     return [bool(value.any()) for name, value in state.items() if name.startswith(f"optimizer.{part}")]
 
