@@ -6,6 +6,7 @@ The windows are made here, by wrapping what a save calls; the package knows noth
 import os
 import shutil
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def start(run: Path, first: int, *, numbers: int, window: str | None = None, tar
         os.close(reading)
         try:
             _save(run, first, numbers, writing, window, target, nth)
+        except BaseException:
+            traceback.print_exc()  # else nobody would learn why it ended
         finally:
             os._exit(1)
     os.close(writing)

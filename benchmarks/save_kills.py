@@ -97,7 +97,7 @@ def _one_kill(run: Path, last: int, window: str, save_s: float, rng: np.random.G
     pid, said = start(run, last + 1, numbers=numbers, window=chosen, target=target, nth=nth)
     lines = [said.readline()]
     if chosen is None:
-        while lines[-1] != f"begin {target}\n":
+        while lines[-1] not in (f"begin {target}\n", ""):  # empty: it has ended by itself
             lines.append(said.readline())
         time.sleep(rng.uniform(0, save_s))
         os.kill(pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ import json
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,27 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     began, load = time.monotonic(), load_average()
+
+    def keep(chains: Sequence[dict[str, Any]]) -> None:
+        hardware = {**machine(), "load_before": load, "load_after": load_average()}
+        about = {"n": arguments.n, "seed": arguments.seed, "seconds": round(time.monotonic() - began)}
+        write(arguments.out, chains, {**about, "epochs": EPOCHS, "settings": SETTINGS, "hardware": hardware})
+
     with tempfile.TemporaryDirectory(prefix="training-kills-") as folder:
-        chains = campaign(Path(folder), arguments.n, arguments.seed)
-    about = {"n": arguments.n, "seed": arguments.seed, "seconds": round(time.monotonic() - began)}
-    hardware = {**machine(), "load_before": load, "load_after": load_average()}
-    write(arguments.out, chains, {**about, "epochs": EPOCHS, "settings": SETTINGS, "hardware": hardware})
+        campaign(Path(folder), arguments.n, arguments.seed, keep)
+    print((arguments.out / "training_kills.md").read_text(encoding="utf-8"))
 
 
-def campaign(folder: Path, n: int, seed: int) -> list[dict[str, Any]]:
+def campaign(
+    folder: Path, n: int, seed: int, keep: Callable[[Sequence[dict[str, Any]]], None] = lambda _: None
+) -> list[dict[str, Any]]:
     """Chains of kills until there are enough of either half.
+
+    Args:
+        folder: An empty one.
+        n: How many kills.
+        seed: Of the moments, the places and their order.
+        keep: Is given the chains so far after each.
 
     Returns:
         One JSON-ready record a chain, with its kills.
@@ -97,6 +109,7 @@ def campaign(folder: Path, n: int, seed: int) -> list[dict[str, Any]]:
             made += len(kills)
             record = {"arm": str(arm), "random": random, "differing": differing, "kills": [asdict(k) for k in kills]}
             chains.append(record)
+            keep(chains)
             print(f"{made}/{n // 2} {arm}: {len(kills)} kills, differing: {differing}", flush=True)
     return chains
 
@@ -189,7 +202,6 @@ def write(out: Path, chains: Sequence[dict[str, Any]], about: dict[str, Any]) ->
     (out / "training_kills.json").write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
     text = markdown(found, about)
     (out / "training_kills.md").write_text(text, encoding="utf-8")
-    print(text)
 
 
 def markdown(found: dict[str, Any], about: dict[str, Any]) -> str:

@@ -175,7 +175,7 @@ def _write_in_place(run, checkpoint, keep):
     folder = run / FOLDER / free_name(run, checkpoint.position)
     folder.mkdir(parents=True)
     sealed.write_sealed(folder, checkpoint_files.to_files(checkpoint, provenance(run)))
-    checkpoints._remove_old(run, checkpoint.position, keep)
+    checkpoints._remove_old(run, checkpoint.position, keep, None)
     return folder
 
 
@@ -186,7 +186,7 @@ def _write_after_removing(run, checkpoint, keep, write=checkpoints.write_checkpo
     return write(run, checkpoint, keep)
 
 
-def _remove_in_place(run, newest, keep):
+def _remove_in_place(run, newest, keep, proven):
     """A removal without the rename."""
     for place in places(run)[keep:]:
         shutil.rmtree(place.folder)

@@ -212,11 +212,23 @@ ROWS = (
         "out-of-step",
         "Ranks out of step",
         "S, then R",
-        "rank 1 of 2 draws one batch less than rank 0; then rank 1 goes on from an older checkpoint",
+        "rank 1 of 2 draws one batch less than rank 0; then rank 1 goes on a phase behind",
         (
             Start(4, OUT_OF_STEP, 2, ("short@draw/1",), {"training.timeout_s": 20}),
             Start(75, ranks=2, faults=("usr@update:2",)),
-            Start(4, OUT_OF_STEP, 2, ("older@newest/1",), {"training.timeout_s": 20}),
+            Start(4, OUT_OF_STEP, 2, ("behind@resume/1",), {"training.timeout_s": 20}),
+            Start(0, ranks=2),
+        ),
+        "bits",
+    ),
+    Row(
+        "other-checkpoint",
+        "Ranks see different checkpoints",
+        "S, then R",
+        "rank 1 of 2 reads the one before the newest, as through a stale network file system",
+        (
+            Start(75, ranks=2, faults=("usr@update:2",)),
+            Start(3, r"the ranks have different checkpoints", 2, ("older@newest/1",), {"training.timeout_s": 20}),
             Start(0, ranks=2),
         ),
         "bits",
@@ -458,6 +470,7 @@ class Guard:
 GUARDS = (
     Guard("tags", "each exchange bears its name and place, and is refused where the ranks' differ", "out-of-step"),
     Guard("place", "the ranks compare phase and step before each phase", "out-of-step"),
+    Guard("same checkpoint", "the ranks compare what they have read", "other-checkpoint", "exit codes"),
     Guard("label hash", "the ranks compare a hash of the labels", "labels-disagree", "exit codes"),
     Guard("shared notes", "what one rank was asked is known to all before they act", "sigterm"),
     Guard("step guard", "a step that is not finite is left out by all", "nan-again", "0 lines match"),

@@ -22,6 +22,7 @@ Act = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 PLACES = {
     "start": "dcam_dist.training.train:prepare_job",
     "newest": "dcam_dist.runs.checkpoints:latest_checkpoint",
+    "resume": "dcam_dist.training.keeping:resume",
     "extract": "dcam_dist.training.cycle:extract",
     "volume": "dcam_dist.models.network:ClusterNetwork.pooled_features",  # also in each training step
     "cluster": "dcam_dist.training.cycle:cluster",
@@ -186,6 +187,13 @@ def _older(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: d
     return read_checkpoint(places(arguments[0])[1].folder)
 
 
+def _behind(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Go on with resetting the head where the others train already."""
+    from dcam_dist.types import Phase
+
+    return original(*arguments, **keywords).then(Phase.RESET)
+
+
 def _random(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Draw from torch's generator, as a dropout would."""
     import torch
@@ -211,6 +219,7 @@ KINDS: dict[str, Act] = {
     "constant": _constant,
     "full": _full,
     "older": _older,
+    "behind": _behind,
     "random": _random,
     "slow": _slow,
 }
