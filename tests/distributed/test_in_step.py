@@ -112,7 +112,7 @@ def test_a_rank_that_waits_for_its_gpu_notices_a_stopped_one(tmp_path):
 
 
 def test_ranks_that_work_for_long_without_an_exchange_are_left_alone(tmp_path):
-    with launched(tmp_path, "blocked", 0.5, 4) as one:
+    with launched(tmp_path, "blocked", 1.5, 6) as one:
         assert one.end() == 0
     assert sorted(one.lines) == ["rank 0 is through", "rank 1 is through"]
 
