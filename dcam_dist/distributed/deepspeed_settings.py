@@ -45,7 +45,7 @@ _ZERO_HANDED_ON = (
     "round_robin_gradients",
     "use_multi_rank_bucket_allreduce",
 )
-_ACTIVATIONS_HANDED_ON = ("partition_activations", "cpu_checkpointing", "synchronize_checkpoint_boundary", "profile")
+_ACTIVATIONS_HANDED_ON = ("partition_activations", "synchronize_checkpoint_boundary", "profile")
 _STAGES = (0, 1, 2)
 
 
@@ -68,11 +68,7 @@ def read_settings(path: Path | None, training: TrainingConfig, world_size: int, 
             raise UsageError(f"{path}: {key}: set {_OURS[key]} instead; leave it out here")
     _refuse_others(path, "", given, _HANDED_ON)
     zero = _section(path, given, "zero_optimization", _ZERO_HANDED_ON)
-    activations = _section(path, given, "activation_checkpointing", _ACTIVATIONS_HANDED_ON)
-    if activations.get("cpu_checkpointing") and not activations.get("partition_activations"):
-        raise UsageError(
-            f"{path}: activation_checkpointing.cpu_checkpointing: DeepSpeed needs partition_activations with it"
-        )
+    _section(path, given, "activation_checkpointing", _ACTIVATIONS_HANDED_ON)
     stage = zero.get("stage", 0)
     if stage not in _STAGES or isinstance(stage, bool):
         raise UsageError(f"{path}: zero_optimization.stage: {json.dumps(stage)} is not supported; choose 0, 1 or 2")

@@ -42,7 +42,7 @@ def test_no_file_is_stage_0_with_what_our_configuration_decides():
 def test_what_is_deepspeeds_own_is_handed_on(tmp_path):
     given = {
         "zero_optimization": {"stage": 1, "reduce_bucket_size": 5, "overlap_comm": True},
-        "activation_checkpointing": {"partition_activations": True, "cpu_checkpointing": True},
+        "activation_checkpointing": {"partition_activations": True},
         "steps_per_print": 7,
     }
     settings = read(tmp_path, given)
@@ -82,7 +82,7 @@ def test_other_stages_are_refused(tmp_path, stage):
         ({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}, "offload_optimizer"),
         ({"zero_optimization": {"stage": 2, "compute_grad_norm": False}}, "zero_optimization.compute_grad_norm"),
         ({"activation_checkpointing": {"contiguous_memory_optimization": True}}, "contiguous_memory_optimization"),
-        ({"activation_checkpointing": {"cpu_checkpointing": True}}, "partition_activations"),
+        ({"activation_checkpointing": {"cpu_checkpointing": True}}, "cpu_checkpointing"),
         ({"zero_optimization": True}, "not an object"),
         ([], "not a JSON object"),
         ("{", "not JSON"),
