@@ -9,10 +9,14 @@ process for each policy and precision; times are of all of them interleaved in o
 import hashlib
 import multiprocessing
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio, run
 from benchmarks.one_step import make_step
@@ -38,8 +42,9 @@ def checkpoint_policies(options: Options) -> Measured:
     steps = {_label(*name): make_step(build_network(configs[name]), configs[name], CASES) for name in names}
     timed = interleave(steps, options.repeats, options.seed)
     use_deepspeed(None)
-    peaks = {name: Series(f"{_label(*name)}: peak", "MiB", tuple(p for _, p in alone[name])) for name in names}
-    different = [name for name in names if {h for h, _ in alone[name]} != {alone["none", name[1]][0][0]}]
+    allocated = {n: Series(f"{_label(*n)}: allocated", "MiB", tuple(one.allocated for one in alone[n])) for n in names}
+    resident = {n: Series(f"{_label(*n)}: resident", "MiB", tuple(one.resident for one in alone[n])) for n in names}
+    different = [n for n in names if {one.weights for one in alone[n]} != {alone["none", n[1]][0].weights}]
     first = configs[names[0]]
     return Measured(
         title="Activation checkpointing: weights, peak memory and step time",
@@ -49,36 +54,44 @@ def checkpoint_policies(options: Options) -> Measured:
             "cases a step": CASES,
             "threads": torch.get_num_threads(),
         },
-        series=(*peaks.values(), *timed.values()),
+        series=(*allocated.values(), *resident.values(), *timed.values()),
         targets=(
             Target(Series("policies that make other weights", "policies", (float(len(different)),)), 0.0, "at_most"),
         ),
         notes=(
             f"Weights: SHA-256 of parameters and buffers after {STEPS} steps of SGD, against `none` of that precision.",
-            "Peak: resident memory of a fresh process at its highest in these steps, above what it had before them.",
+            "Allocated: the most that a step's tensors held at once above what there was before, by torch's profiler.",
+            "Resident: of a fresh process, its highest in these steps above what it had before them; with gradients,"
+            " momentum, the library's own buffers and what the allocator keeps.",
             "`offload` moves to main memory what a GPU keeps; on a CPU it is `block`.",
             *([] if "deepspeed" in policies else ["`deepspeed` was left out: the package is not installed."]),
         ),
-        details={"sha256": {_label(*name): alone[name][0][0] for name in names}},
-        tables={precision: _table(precision, policies, peaks, timed) for precision in PRECISIONS},
+        details={"sha256": {_label(*name): alone[name][0].weights for name in names}},
+        tables={precision: _table(precision, policies, (allocated, resident), timed) for precision in PRECISIONS},
     )
 
 
-def _table(precision: str, policies: list[str], peaks: dict[tuple[str, str], Series], timed: dict[str, Series]) -> str:
+def _table(
+    precision: str, policies: list[str], memory: tuple[dict[tuple[str, str], Series], ...], timed: dict[str, Series]
+) -> str:
     rows = []
     for policy in policies:
-        peak, step, plain = peaks[policy, precision], timed[_label(policy, precision)], timed[_label("none", precision)]
+        step, plain = timed[_label(policy, precision)], timed[_label("none", precision)]
         slower = ratio("", step, plain)
         rows.append(
             [
                 policy,
-                number(peak.median),
-                f"{number(peak.median / peaks['none', precision].median)} ×",
+                *(_with_share(peaks[policy, precision], peaks["none", precision]) for peaks in memory),
                 f"{number(step.median)} s ({number(min(step.samples))} … {number(max(step.samples))})",
                 f"{number(slower.median)} × ({number(min(slower.samples))} … {number(max(slower.samples))})",
             ]
         )
-    return table(["policy", "peak, MiB", "of `none`", "step, median (range)", "of `none`, round by round"], rows)
+    heads = ["policy", "allocated, MiB", "resident, MiB", "step, median (range)", "of `none`, round by round"]
+    return table(heads, rows)
+
+
+def _with_share(peak: Series, plain: Series) -> str:
+    return f"{number(peak.median)} ({number(peak.median / plain.median)} ×)"
 
 
 def _label(policy: str, precision: str) -> str:
@@ -91,12 +104,21 @@ def _config(options: Options, policy: str, precision: str) -> Config:
     return load_config(None, [f"grid.shape={list(grid)}", f"seed={options.seed}", *network])
 
 
-def _in_fresh_processes(config: Config, options: Options) -> list[tuple[str, float]]:
+@dataclass(frozen=True)
+class Alone:
+    """What a fresh process finds: the weights' hash, MiB of tensors and MiB of the process."""
+
+    weights: str
+    allocated: float
+    resident: float
+
+
+def _in_fresh_processes(config: Config, options: Options) -> list[Alone]:
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_weights_and_peak, (config, options.cores)) for _ in range(options.repeats)]
+        return [pool.apply(_weights_and_peaks, (config, options.cores)) for _ in range(options.repeats)]
 
 
-def _weights_and_peak(config: Config, cores: int) -> tuple[str, float]:
+def _weights_and_peaks(config: Config, cores: int) -> Alone:
     torch.set_num_threads(cores)
     if config.network.checkpointing == "deepspeed":
         _register_deepspeed()
@@ -108,7 +130,17 @@ def _weights_and_peak(config: Config, cores: int) -> tuple[str, float]:
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest(), (_status("VmHWM") - before) / 1024
+    resident = (_status("VmHWM") - before) / 1024
+    return Alone(digest.hexdigest(), _peak_allocation(step) / 2**20, resident)
+
+
+def _peak_allocation(step: Callable[[], object]) -> int:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        step()
+    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return int(max(accumulate(changes)))
 
 
 def _status(key: str) -> int:

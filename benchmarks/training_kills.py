@@ -99,18 +99,19 @@ def campaign(
     rng = np.random.default_rng(seed)
     whole = {arm: undisturbed(arm, cohort, folder / f"whole{index}") for index, arm in enumerate(ARMS)}
     chains: list[dict[str, Any]] = []
-    for random, arms in ((True, ARMS), (False, ARMS[:-1])):
-        made = 0
-        while made < n / 2:
-            arm = arms[len(chains) % len(arms)]
-            reference, work_s = whole[arm]
-            blows = random_blows(arm, work_s, rng) if random else place_blows(arm, rng)
-            kills, differing = chain(arm, cohort, folder / f"run{len(chains)}", reference, blows)
-            made += len(kills)
-            record = {"arm": str(arm), "random": random, "differing": differing, "kills": [asdict(k) for k in kills]}
-            chains.append(record)
-            keep(chains)
-            print(f"{made}/{n // 2} {arm}: {len(kills)} kills, differing: {differing}", flush=True)
+    made = {True: 0, False: 0}
+    while min(made.values()) < n / 2:
+        random = made[True] <= made[False]
+        arms = ARMS if random else ARMS[:-1]
+        arm = arms[sum(one["random"] is random for one in chains) % len(arms)]
+        reference, work_s = whole[arm]
+        blows = random_blows(arm, work_s, rng) if random else place_blows(arm, rng)
+        kills, differing = chain(arm, cohort, folder / f"run{len(chains)}", reference, blows)
+        made[random] += len(kills)
+        record = {"arm": str(arm), "random": random, "differing": differing, "kills": [asdict(kill) for kill in kills]}
+        chains.append(record)
+        keep(chains)
+        print(f"{made} of {n}: {arm}: {len(kills)} kills, differing: {differing}", flush=True)
     return chains
 
 

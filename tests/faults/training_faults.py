@@ -5,72 +5,13 @@ guard; ``docs/faults.md`` is made of this table and of what the tests then saw.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
-Same = Literal["", "bits", "close"]
+from support.fault_rows import Row, Start
+
 SMALL: Mapping[str, object] = {"grid.shape": [16, 16, 16], "training.checkpoint_minutes": 0}
 """What all rows share: a checkpoint at every step and phase."""
 HANG_S = 4
-
-
-@dataclass(frozen=True)
-class Start:
-    """One start of the training.
-
-    Attributes:
-        exits: The exit code of every rank that no signal ended; launched from nothing: of the launcher.
-        line: A pattern that a line of the output must match.
-        ranks: Processes.
-        faults: As ``faulty_train`` takes them.
-        settings: Beside those that all rows share.
-        options: Of ``train``.
-        variables: Of the environment; ``+N`` stands for the time in N seconds.
-        before: What is done to the disk before, a name of ``disturbances.BEFORE``.
-        meanwhile: What is done to the training while it runs, a name of ``disturbances.MEANWHILE``.
-        launcher: ``torchrun`` or ``launch`` (``python -m dcam_dist.launch``), started from nothing.
-    """
-
-    exits: int = 0
-    line: str = ""
-    ranks: int = 1
-    faults: tuple[str, ...] = ()
-    settings: Mapping[str, object] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    before: str = ""
-    meanwhile: str = ""
-    launcher: Literal["", "torchrun", "launch"] = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One fault.
-
-    Attributes:
-        key: Its name in the results.
-        fault: In words.
-        expected: R recovered, Q set aside, S stopped with one line; in the order in which they happen.
-        how: How it is injected, in words.
-        starts: Played by ``test_training_faults.py``.
-        always: Faults that the run to compare with has too.
-        same: After the last start the run is done, and the same as one that was left alone: to the last bit, or
-            (``close``) in cases and steps, with losses within ``LOSS_TOLERANCE``.
-        tests: Further tests, as paths or node ids of pytest.
-        results: Result files of long campaigns that say more.
-    """
-
-    key: str
-    fault: str
-    expected: str
-    how: str
-    starts: tuple[Start, ...] = ()
-    same: Same = ""
-    always: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()
-    results: tuple[str, ...] = ()
-
-
 LOSS_TOLERANCE = 1e-4
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
 _SAVES = "tests/faults/test_checkpoint_damage.py::test_"
@@ -413,93 +354,5 @@ ROWS = (
         "Q on all ranks together",
         "flipped, cut, zeroed and lost shards, before the start and between extraction and training",
         tests=("tests/distributed/test_damaged_case_on_any_rank.py",),
-    ),
-)
-
-PROBES = (
-    Row(
-        "generators",
-        "Interrupted between draws from a random generator",
-        "R",
-        "every step draws; left within an epoch",
-        (
-            Start(75, faults=("random@forward+", "usr@update:2")),
-            Start(0, faults=("random@forward+",)),
-        ),
-        "bits",
-        always=("random@forward+",),
-    ),
-    Row(
-        "cluster-ids",
-        "Clusters are numbered anew by every k-means",
-        "R",
-        "five epochs, of which all checkpoints are kept",
-        (
-            Start(0, settings={"training.epochs": 5, "training.keep_checkpoints": 99}),
-            Start(
-                0,
-                r"already finished",
-                before="assert clusters keep their ids",
-                settings={"training.epochs": 5, "training.keep_checkpoints": 99},
-            ),
-        ),
-    ),
-)
-"""Rows that are no fault of the outside world; they prove guards."""
-
-
-@dataclass(frozen=True)
-class Guard:
-    """Something that keeps a fault from doing harm. Taken out, something must fail.
-
-    Attributes:
-        name: How it is taken out: a key of ``guards.REMOVE``; or a name of its own.
-        what: What it does.
-        row: The row that fails without it.
-        seen: A pattern of what is then seen.
-        test: Where no row fails, a test that takes it out and sees the harm.
-    """
-
-    name: str
-    what: str
-    row: str = ""
-    seen: str = ""
-    test: str = ""
-
-
-GUARDS = (
-    Guard("tags", "each exchange bears its name and place, and is refused where the ranks' differ", "out-of-step"),
-    Guard("place", "the ranks compare phase and step before each phase", "out-of-step"),
-    Guard("same checkpoint", "the ranks compare what they have read", "other-checkpoint", "exit codes"),
-    Guard("label hash", "the ranks compare a hash of the labels", "labels-disagree", "exit codes"),
-    Guard("shared notes", "what one rank was asked is known to all before they act", "sigterm"),
-    Guard("step guard", "a step that is not finite is left out by all", "nan-again", "0 lines match"),
-    Guard("kept buffers", "a step that is left out leaves no trace in the running statistics", "nan-again", "running"),
-    Guard("lock", "one training at a time in a directory", "two-runs", "second start was not refused"),
-    Guard("draws", "a run goes on with the draws that are left of its epoch", "clock-skew", "the end differs"),
-    Guard("optimizer state", "a run goes on with the momentum that it had", "sigterm", "the end differs"),
-    Guard("generators", "a run goes on with the random generators that it had", "generators", "the end differs"),
-    Guard("id matching", "a cluster keeps the id of the one that it overlaps most", "cluster-ids", "changed their ids"),
-    Guard("hashes", "every byte of a checkpoint is compared with its manifest", "corrupt-checkpoint", "0 lines match"),
-    Guard("order by position", "the newest checkpoint is the furthest, not the latest", "clock-skew", "0 lines match"),
-    Guard("collapse", "the sizes of the clusters are looked at", "collapse", "exit codes"),
-    *(
-        Guard(name, what, test=f"{_SAVES}without_{test}")
-        for name, what, test in (
-            ("fsync", "each file and folder of a checkpoint is brought down to the disk", "any_one_fsync_it_does_not"),
-            ("hash", "the hashes, against flipped bits in every file", "the_hash_flipped_bits_are_loaded"),
-            ("manifest", "the manifest is exact", "the_exact_form_of_the_manifest_a_flip_in_it_is_missed"),
-            ("name", "it is the one that its name says", "the_look_at_the_name_exchanged_checkpoints_are_loaded"),
-            ("fallback", "the one before a damaged one is used", "the_fallback_one_damaged_file_ends_the_run"),
-            ("reading back", "it is read back at once", "the_reading_back_a_disk_that_lies_takes_the_last_checkpoint"),
-            ("rename", "it gets its name when it is whole", "the_rename_a_kill_leaves_a_damaged_checkpoint"),
-            ("order", "an older one goes last", "the_order_of_writing_and_removing_a_kill_leaves_nothing"),
-            (
-                "rename first",
-                "an older one loses its name first",
-                "the_rename_before_a_removal_a_kill_leaves_a_damaged_checkpoint",
-            ),
-            ("clearing", "what kills left is cleared at the next start", "the_clearing_what_kills_left_stays"),
-        )
     ),
 )

@@ -6,18 +6,22 @@ PYTHONPATH=tests:. python tests/support/fault_matrix.py render   # writes the pa
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.training_faults import GUARDS, PROBES, ROWS, Guard, Row
+from faults.training_faults import ROWS
+from faults.training_guards import GUARDS, PROBES
+from support.fault_rows import Guard, Row
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "faults.md"
 RESULTS = ROOT / "benchmarks" / "results" / "faults" / "faults.json"
 TESTS = "tests/faults/test_training_faults.py"
 FAULT, GUARD = f"{TESTS}::test_fault", f"{TESTS}::test_without_its_guard_the_same_test_fails"
+AS_JSON = ("starts", "kills")
 
 
 class Recorder:
@@ -32,18 +36,24 @@ class Recorder:
         kept["seconds"] = round(kept["seconds"] + report.duration, 1)
         if report.outcome != "passed":
             kept["outcome"] = report.outcome
-        kept |= {name: json.loads(value) if name == "starts" else value for name, value in report.user_properties}
+        kept |= {name: json.loads(value) if name in AS_JSON else value for name, value in report.user_properties}
 
 
-def run() -> int:
-    """Run the tests of all rows and guards and write what they saw."""
+def run(chosen: Sequence[str] = ()) -> int:
+    """Run the tests of all rows and guards and write what they saw.
+
+    Args:
+        chosen: Arguments of pytest that choose among them; the results of the others are kept.
+    """
     from benchmarks.machine import machine
 
     recorder = Recorder()
     named = dict.fromkeys([TESTS, *(test for row in ROWS for test in row.tests), *(guard.test for guard in GUARDS)])
-    code = pytest.main([*filter(None, named), "-q", "-m", "", "-p", "no:cacheprovider"], plugins=[recorder])
+    everything = [*filter(None, named), "-q", "-m", "", "-p", "no:cacheprovider"]
+    code = pytest.main([*everything, *chosen], plugins=[recorder])
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if chosen else {}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    tree = {"hardware": machine(), "tests": dict(sorted(recorder.tests.items()))}
+    tree = {"hardware": machine(), "tests": dict(sorted({**before, **recorder.tests}.items()))}
     RESULTS.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(code)
 
@@ -87,11 +97,18 @@ def outcome(of: Row | Guard, tests: Mapping[str, Any]) -> tuple[int, int]:
 
 def _row(row: Row, tests: Mapping[str, Any]) -> str:
     starts = tests.get(f"{FAULT}[{row.key}]", {}).get("starts", [])
-    seen = " → ".join(_seen(start) for start in starts)
+    seen = " → ".join(_seen(start) for start in starts) or _kills(row, tests)
     end = {"bits": "; the same to the last bit", "close": "; the same within tolerance", "": ""}[row.same]
     lines = "<br>".join(dict.fromkeys(_plain(start["line"]) for start in starts if start["line"]))
     passed, of = outcome(row, tests)
-    return f"| {row.fault} | {row.how} | {row.expected} | {seen}{end if seen else ''} | {lines} | {passed} of {of} |"
+    return f"| {row.fault} | {row.how} | {row.expected} | {seen}{end} | {lines} | {passed} of {of} |"
+
+
+def _kills(row: Row, tests: Mapping[str, Any]) -> str:
+    kills = [kill for name, test in tests.items() if name.startswith(row.tests) for kill in test.get("kills", [])]
+    phases = Counter(phase for phase, _, _ in kills)
+    counted = ", ".join(f"{phase} {count}" for phase, count in phases.items())
+    return f"{len(kills)} kills ({counted}); the same to the last bit" if kills else "–"
 
 
 def _seen(start: Mapping[str, Any]) -> str:
@@ -128,8 +145,8 @@ def _machine(results: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
-    if list(arguments) == ["run"]:
-        return run()
+    if arguments[:1] == ["run"]:
+        return run(arguments[1:])
     if list(arguments) == ["render"]:
         PAGE.write_text(render(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
         return 0

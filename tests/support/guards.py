@@ -1,4 +1,4 @@
-"""How each guard of ``tests/faults/training_faults.py`` is taken out of a training process."""
+"""How each guard of ``tests/faults/training_guards.py`` is taken out of a training process."""
 
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from faults.training_faults import HANG_S, LOSS_TOLERANCE, SMALL, Row, Start
+from faults.training_faults import HANG_S, LOSS_TOLERANCE, SMALL
 from support.cohorts import settings
 from support.disturbances import BEFORE, MEANWHILE, unmount
+from support.fault_rows import Row, Start
 from support.trainings import Training, start_training
 
 from benchmarks.kill_chain import differences
@@ -132,7 +133,7 @@ def _line(start: Start, said: str) -> str:
     if not start.line:
         return ""
     found = [line for line in said.splitlines() if re.search(start.line, line)]
-    _insist(1 <= len(found) <= start.ranks, f"{len(found)} lines match {start.line!r}:\n{said}")
+    _insist(1 <= len(found) <= start.ranks, f"{len(found)} lines match {start.line}:\n{said}")
     return found[0]
 
 

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from faults.training_faults import GUARDS, PROBES, ROWS
+from faults.training_faults import ROWS
+from faults.training_guards import GUARDS, PROBES
 from support.disturbances import BEFORE, MEANWHILE
 from support.fault_matrix import PAGE, RESULTS, ROOT, outcome, render
 from support.faulty_train import parse
