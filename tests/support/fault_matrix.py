@@ -106,7 +106,7 @@ def _row(row: Row, tests: Mapping[str, Any]) -> str:
 
 def _kills(row: Row, tests: Mapping[str, Any]) -> str:
     kills = [kill for name, test in tests.items() if name.startswith(row.tests) for kill in test.get("kills", [])]
-    phases = Counter(phase for phase, _, _ in kills)
+    phases = Counter(phase for phase, *_ in kills)
     counted = ", ".join(f"{phase} {count}" for phase, count in phases.items())
     return f"{len(kills)} kills ({counted}); the same to the last bit" if kills else "–"
 
