@@ -105,10 +105,15 @@ def _row(row: Row, tests: Mapping[str, Any]) -> str:
 
 
 def _kills(row: Row, tests: Mapping[str, Any]) -> str:
-    kills = [kill for name, test in tests.items() if name.startswith(row.tests) for kill in test.get("kills", [])]
+    kills = [kill for name, test in tests.items() if name.startswith(row.tests) for kill in _told(test)]
     phases = Counter(phase for phase, *_ in kills)
     counted = ", ".join(f"{phase} {count}" for phase, count in phases.items())
     return f"{len(kills)} kills ({counted}); the same to the last bit" if kills else "–"
+
+
+def _told(test: Mapping[str, Any]) -> list[Any]:
+    kills = test.get("kills", [])
+    return json.loads(kills) if isinstance(kills, str) else kills
 
 
 def _seen(start: Mapping[str, Any]) -> str:
