@@ -154,7 +154,7 @@ def test_killed_in_the_middle_it_ends_as_if_nothing_had_happened(small_cohort, t
     for name in ("killed", "whole"):
         ended = torchrun(RANKS, training(tmp_path / name))
         assert ended.returncode == 0, ended.stderr
-        assert ("going on after epoch" in ended.stderr) == (name == "killed")
+        assert ("going on at epoch" in ended.stderr) == (name == "killed")
     lines = {
         name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("killed", "whole")

@@ -26,6 +26,11 @@ def present(folder: str, context: ProcessContext) -> None:
     partial.rename(partial.with_suffix(".pid"))
 
 
+def say(line: str) -> None:
+    """One write, whatever Python's buffering: the ranks share their standard output."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
 def loop(folder: str, timeout_s: str, seconds: str = "60", work_s: str = "0.001") -> None:
     """Steps of what a training does: exchanges over the control group, sums over the default one, work."""
     with open_processes(float(timeout_s)) as context:
@@ -38,7 +43,7 @@ def loop(folder: str, timeout_s: str, seconds: str = "60", work_s: str = "0.001"
             gradients /= context.world_size
             time.sleep(float(work_s))
             step += 1
-    print(f"rank {context.rank} took {step} steps", flush=True)
+    say(f"rank {context.rank} took {step} steps")
 
 
 def cling(folder: str, timeout_s: str) -> None:
@@ -109,7 +114,7 @@ def blocked(folder: str, timeout_s: str, seconds: str = "60") -> None:
         present(folder, context)
         agree_on_place("epoch 1, train, step 5", context)
         time.sleep(float(seconds))
-        print(f"rank {context.rank} is through", flush=True)
+        say(f"rank {context.rank} is through")
 
 
 def fail(folder: str, how: str, ranks: str) -> None:
@@ -139,7 +144,7 @@ def quick(folder: str) -> None:
     """Meet once."""
     with open_processes(20) as context:
         present(folder, context)
-        print(context, flush=True)
+        say(str(context))
 
 
 JOBS = {job.__name__: job for job in (loop, cling, leave, short, differ, late, blocked, fail, quick)}

@@ -217,10 +217,12 @@ def test_a_log_line_stands_above_the_bar(clock, monkeypatch):
 
 
 def test_only_rank_0_shows_anything(monkeypatch, capfd):
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
     with shown_training(config()) as view:
         assert view is NO_PROGRESS
-    monkeypatch.setenv("RANK", "0")
+    for name in ("LOCAL_RANK", "RANK"):
+        monkeypatch.setenv(name, "0")
     with shown_training(config()) as view:
         assert isinstance(view, Lines)
     assert capfd.readouterr() == ("", "")

@@ -204,10 +204,10 @@ def test_no_epoch_is_missing_from_the_metrics_when_a_run_is_killed_before_its_ch
     module = sys.modules[train.__module__]
     settings_of_run, saved = config(small_cohort, tmp_path / "r"), module.write_checkpoint
 
-    def killed(run, checkpoint, keep):
+    def killed(run, checkpoint, *others):
         if checkpoint.epoch == 2:
             raise KeyboardInterrupt
-        return saved(run, checkpoint, keep)
+        return saved(run, checkpoint, *others)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "write_checkpoint", killed)
