@@ -1,11 +1,15 @@
 """A fitted clustering: plain arrays, and how a case's features become a point and a cluster."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+BLOCK_NUMBERS = 4 * 2**20
+"""Differences between points and centroids that are in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +69,31 @@ class ClusterModel:
 
 def centroid_distances(points_NP: Floats, centroid_KP: Floats) -> Floats:
     """Euclidean distance of each point to each centroid, (N, K) float32."""
-    distance_NK: Floats = np.linalg.norm(points_NP[:, None] - centroid_KP[None], axis=2).astype(np.float32)
+    distance_NK = np.empty((len(points_NP), len(centroid_KP)), dtype=np.float32)
+    for some in _slices(points_NP, centroid_KP):
+        distance_NK[some] = np.linalg.norm(points_NP[some, None] - centroid_KP[None], axis=2)
     return distance_NK
 
 
 def nearest(points_NP: Floats, centroid_KP: Floats) -> NDArray[np.int64]:
     """Index of the nearest centroid of each point, (N,)."""
-    nearest_N: NDArray[np.int64] = np.argmin(centroid_distances(points_NP, centroid_KP), axis=1).astype(np.int64)
+    nearest_N = np.empty(len(points_NP), dtype=np.int64)
+    for some in _slices(points_NP, centroid_KP):
+        nearest_N[some] = np.argmin(centroid_distances(points_NP[some], centroid_KP), axis=1)
     return nearest_N
+
+
+def sum_of_squares(points_NP: Floats, centroid_KP: Floats) -> float:
+    """Sum of squared distances to the nearest centroid, in float64."""
+    total = 0.0
+    for some in _slices(points_NP, centroid_KP):
+        near = centroid_KP[nearest(points_NP[some], centroid_KP)]
+        total += float(np.square(points_NP[some] - near, dtype=np.float64).sum())
+    return total
+
+
+def _slices(points_NP: Floats, centroid_KP: Floats) -> Iterator[slice]:
+    """So many points at a time that their differences to all centroids take little memory."""
+    step = max(1, BLOCK_NUMBERS // max(1, centroid_KP.size))
+    for start in range(0, len(points_NP), step):
+        yield slice(start, start + step)

@@ -9,24 +9,36 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
+from dcam_dist.clustering.axes import projection
 from dcam_dist.clustering.backend import ClusterFit, check_features
-from dcam_dist.clustering.model import ClusterModel, Floats
+from dcam_dist.clustering.model import ClusterModel, Floats, nearest, sum_of_squares
+from dcam_dist.clustering.ranks import ALONE, Ranks
 from dcam_dist.clustering.repair import repair_empty_clusters
+from dcam_dist.clustering.rows import Rows, as_array
+from dcam_dist.clustering.share import fit_on_first
 from dcam_dist.config.schema import ClusteringConfig
 
 
 class SklearnBackend:
-    """Implements ``ClusterBackend`` with ``StandardScaler``, ``PCA`` (full SVD) and ``KMeans`` (Lloyd)."""
+    """Implements ``ClusterBackend`` with ``StandardScaler``, ``PCA`` (full SVD) and ``KMeans`` (Lloyd).
+
+    Rank 0 clusters the rows of all ranks, which must fit into its memory.
+    """
 
     name = "sklearn"
 
-    def fit(self, features_NC: Floats, settings: ClusteringConfig, seed: int) -> ClusterFit:
+    def fit(self, rows: Rows, settings: ClusteringConfig, seed: int, ranks: Ranks = ALONE) -> ClusterFit:
         """See ``ClusterBackend.fit``."""
+        features_NC = ranks.all_rows(as_array(rows))
         check_features(features_NC, settings)
+        return fit_on_first(lambda: self._fit(features_NC, settings, seed), features_NC.shape, settings, ranks)
+
+    def _fit(self, features_NC: Floats, settings: ClusteringConfig, seed: int) -> ClusterFit:
         model = _fit_projection(features_NC, settings)
         points_NP = model.project(features_NC)
         kmeans = KMeans(
             settings.clusters,
+            init=settings.init,
             n_init=settings.restarts,
             max_iter=settings.iterations,
             random_state=seed,
@@ -35,24 +47,17 @@ class SklearnBackend:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: repaired below
             kmeans.fit(points_NP)
-        centroids, label_N, repaired = repair_empty_clusters(points_NP, kmeans.cluster_centers_.astype(np.float32))
-        inertia = float(np.square(points_NP - centroids[label_N], dtype=np.float64).sum())
-        return ClusterFit(replace(model, centroid_KP=centroids), label_N, points_NP, inertia, repaired)
+
+        def sizes_of(centroid_KP: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+            return np.bincount(nearest(points_NP, centroid_KP), minlength=len(centroid_KP))
+
+        centroids, size_K, repaired = repair_empty_clusters(kmeans.cluster_centers_.astype(np.float32), sizes_of)
+        inertia = sum_of_squares(points_NP, centroids)
+        return ClusterFit(replace(model, centroid_KP=centroids), size_K, inertia, repaired, self.name)
 
 
 def _fit_projection(features_NC: Floats, settings: ClusteringConfig) -> ClusterModel:
     scaler = StandardScaler().fit(features_NC.astype(np.float64))
-    components = min(settings.pca_components, *features_NC.shape)
     with np.errstate(invalid="ignore"):  # collapsed features: scikit-learn's unused variance ratio is 0/0
-        pca = PCA(components, svd_solver="full").fit(scaler.transform(features_NC.astype(np.float64)))
-    largest = np.abs(pca.components_).argmax(axis=1)
-    sign_P = np.where(pca.components_[np.arange(components), largest] < 0, -1.0, 1.0)
-    return ClusterModel(
-        mean_C=scaler.mean_.astype(np.float32),
-        scale_C=scaler.scale_.astype(np.float32),
-        components_PC=(pca.components_ * sign_P[:, None]).astype(np.float32),
-        variance_P=pca.explained_variance_.astype(np.float32),
-        centroid_KP=np.zeros((settings.clusters, components), dtype=np.float32),
-        whiten=settings.whiten,
-        l2_normalize=settings.l2_normalize,
-    )
+        pca = PCA(svd_solver="full").fit(scaler.transform(features_NC.astype(np.float64)))
+    return projection(scaler.mean_, scaler.scale_, pca.components_, pca.explained_variance_, settings)

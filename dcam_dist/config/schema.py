@@ -144,17 +144,23 @@ class ClusteringConfig(Section):
 
     clusters: Annotated[int, Field(ge=2)] = 6
     """Paper: six, as the Fleischner grades."""
-    backend: Literal["auto", "sklearn"] = "auto"
-    pca_components: Positive = 8
-    """At most min(cases, channels) are kept (open: the paper says "PCA-reduced")."""
+    backend: Literal["auto", "sklearn", "torch", "cuml"] = "auto"
+    """``sklearn``: the reference, on rank 0's CPU. ``torch``: over the ranks' own rows, on their device, in memory that
+    does not grow with them. ``cuml``: on rank 0's GPU (extras ``gpu-cu12``, ``gpu-cu13``). ``auto``: scikit-learn below
+    100,000 rows; above them cuML where it is installed on a GPU machine, else torch."""
+    pca_components: Positive | Annotated[float, Field(gt=0, lt=1)] = 8
+    """How many axes are kept, at most min(cases, channels); below 1: as many as hold this share of the variance (open:
+    the paper says "PCA-reduced")."""
     whiten: bool = False
     """DeepCluster whitens; the paper says only "scaled", and whitening ruins silhouette and Davies-Bouldin (open)."""
     l2_normalize: bool = False
     """Row-wise unit length after PCA, as DeepCluster (open)."""
+    init: Literal["k-means++", "random"] = "k-means++"
+    """First centroids (open; DeepCluster: random rows); torch and cuML take k-means++'s scalable form, k-means‖."""
     iterations: Positive = 20
     """Lloyd iterations (open; DeepCluster: 20)."""
     restarts: Positive = 10
-    """k-means++ starts, the best of which is kept (open; DeepCluster: 1)."""
+    """Starts, the best of which is kept (open; DeepCluster: 1)."""
 
 
 class OptimizerConfig(Section):

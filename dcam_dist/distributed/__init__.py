@@ -14,8 +14,10 @@ from dcam_dist.distributed.context import ProcessContext, open_processes
 from dcam_dist.distributed.ddp import DdpEngine
 from dcam_dist.distributed.engine import Engine, StepOutcome
 from dcam_dist.distributed.in_step import agree_on_place
+from dcam_dist.distributed.ranks import ContextRanks, ranks_of
 
 __all__ = [
+    "ContextRanks",
     "DdpEngine",
     "Engine",
     "ProcessContext",
@@ -27,6 +29,7 @@ __all__ = [
     "gather_rows",
     "max_over_ranks",
     "open_processes",
+    "ranks_of",
     "same_everywhere",
     "share_notes",
     "sum_over_ranks",

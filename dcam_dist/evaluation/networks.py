@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcam_dist.clustering import ClusterModel, choose_backend
+from dcam_dist.clustering import ALONE, ArrayRows, ClusterModel, choose_backend
 from dcam_dist.cohort import Cohort
 from dcam_dist.config import Config
 from dcam_dist.distributed import ProcessContext
@@ -77,7 +77,8 @@ def untrained_clusters(run: RestoredRun, cohort: Cohort, table: SplitTable, cont
     """The same network with its initial random weights, clustered in the same way."""
     network = build_network(run.config).to(context.device)
     features = _features(network, run.config, cohort, table, context, last_relu=run.config.training.last_relu)
-    fit = choose_backend(run.config.clustering).fit(features[0], run.config.clustering, run.config.seed)
+    backend = choose_backend(run.config.clustering, len(features[0]), context.device)
+    fit = backend.fit(ArrayRows(features[0]), run.config.clustering, run.config.seed, ALONE)
     return _by_centroid(fit.model, features, table)
 
 

@@ -12,18 +12,17 @@ log = logging.getLogger(__name__)
 TELL_SHARE, STOP_SHARE = 0.90, 0.99
 
 
-def refuse_collapse(label_N: NDArray[np.int64], clusters: int, epoch: int) -> None:
-    """Look at how the cases are spread over the clusters; for rank 0, which clusters. Warns above ``TELL_SHARE``.
+def refuse_collapse(size_K: NDArray[np.int64], epoch: int, *, tell: bool) -> None:
+    """Look at how the cases are spread over the clusters. Warns above ``TELL_SHARE``.
 
     Args:
-        label_N: Cluster of each clustered case.
-        clusters: How many there are.
+        size_K: Cases of each cluster.
         epoch: The epoch that the clustering opens.
+        tell: Whether this rank warns.
 
     Raises:
         DataError: When one cluster holds more than ``STOP_SHARE`` of the cases.
     """
-    size_K = np.bincount(label_N, minlength=clusters)
     share = size_K.max() / size_K.sum()
     if share <= TELL_SHARE:
         return
@@ -33,4 +32,5 @@ def refuse_collapse(label_N: NDArray[np.int64], clusters: int, epoch: int) -> No
             f"{found}: the network gives all of them nearly the same features; lower training.optimizer.lr (a run goes "
             "on with --change training.optimizer.lr), or begin anew with another seed"
         )
-    log.warning("%s", found)
+    if tell:
+        log.warning("%s", found)

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from dcam_dist.clustering import ClusterFit
 from dcam_dist.metrics import (
     clustering_accuracy,
     davies_bouldin,
@@ -14,7 +13,8 @@ from dcam_dist.metrics import (
 )
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.schedule import rate_factor
-from dcam_dist.training.state import EpochResult
+from dcam_dist.training.state import Clustered, EpochResult
+from dcam_dist.types import UNASSIGNED
 
 TOLD = (
     ("nmi_previous", "NMI"),
@@ -55,8 +55,8 @@ def epoch_metrics(result: EpochResult, job: TrainingJob, *, peak_memory_bytes: i
     if "extract" in result.seconds:
         values["extract_stall_seconds"] = result.extract_stall_s
         values["extract_stall_share"] = result.extract_stall_s / result.seconds["extract"]
-    if result.clustered.fit is not None:
-        values |= _cluster_metrics(result, result.clustered.fit, job)
+    if result.clustered.model is not None:
+        values |= _cluster_metrics(result, result.clustered, job)
     if config.method == "supervised":
         values |= {"accuracy": outcome.hit_rate, **result.validation}
     return values
@@ -82,16 +82,18 @@ def console_line(values: dict[str, Any], epochs: int) -> str:
     return ", ".join([*parts, seconds, f"{values['volumes_per_second']:.2f} volumes/s", memory])
 
 
-def _cluster_metrics(result: EpochResult, fit: ClusterFit, job: TrainingJob) -> dict[str, Any]:
-    label_N, clusters = result.clustered.assignment.label_N, job.config.clustering.clusters
+def _cluster_metrics(result: EpochResult, clustered: Clustered, job: TrainingJob) -> dict[str, Any]:
+    label_N, clusters = clustered.assignment.label_N, job.config.clustering.clusters
+    given_N, points_NP = label_N[label_N != UNASSIGNED], clustered.points_NP
+    assert points_NP is not None  # noqa: S101
     values: dict[str, Any] = {
-        "inertia": fit.inertia,
-        "repaired_clusters": fit.repaired,
-        "cluster_sizes": np.bincount(fit.label_N, minlength=clusters).tolist(),
+        "inertia": clustered.assignment.inertia,
+        "repaired_clusters": clustered.assignment.repaired,
+        "cluster_sizes": np.bincount(given_N, minlength=clusters).tolist(),
         "silhouette": silhouette(
-            fit.points_NP, fit.label_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
+            points_NP, given_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
         ),
-        "davies_bouldin": davies_bouldin(fit.points_NP, fit.label_N),
+        "davies_bouldin": davies_bouldin(points_NP, given_N),
         "nmi_previous": None,
     }
     if result.previous is not None:

@@ -87,7 +87,7 @@ def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:
         case_id_N=case_id_N,
         grade_N=grade_N,
         engine=build_engine(build_network(config), config.training, config.network, context),
-        backend=choose_backend(config.clustering),
+        backend=choose_backend(config.clustering, len(case_id_N), context.device),
         context=context,
         aside=SetAside(config, case_id_N, context),
         validation_N=validation_N,

@@ -6,21 +6,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcam_dist.clustering import ClusterFit
 from dcam_dist.distributed import ProcessContext, gather_rows
 from dcam_dist.runs import Checkpoint, EpochInHand
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.sampler import in_batches
 from dcam_dist.training.state import Clustered, CycleState, TrainingProgress
-from dcam_dist.types import UNASSIGNED
 
 
 def checkpoint_of(job: TrainingJob, state: CycleState) -> Checkpoint:
     """What a checkpoint keeps of a run. All ranks call together; it is whole on rank 0."""
-    fit = state.clustered.fit if state.clustered else None
+    clustered = state.clustered
     in_hand = EpochInHand(
         features=state.features,
-        points_NP=fit.points_NP if fit and state.features else None,
+        points_NP=clustered.points_NP if clustered and state.features else None,
         batch_SB=state.training.batch_SB if state.training else None,
         tally_RT=_of_all_ranks(_tally(state.training), job.context) if state.training else None,
         skipped=state.training.skipped if state.training else 0,
@@ -31,8 +29,8 @@ def checkpoint_of(job: TrainingJob, state: CycleState) -> Checkpoint:
         position=state.position,
         case_id_N=job.case_id_N,
         engine=job.engine.state(),
-        assignment=state.clustered.assignment if state.clustered else None,
-        clustering=fit.model if fit else None,
+        assignment=clustered.assignment if clustered else None,
+        clustering=clustered.model if clustered else None,
         previous=state.previous,
         in_hand=in_hand,
         aside=job.aside.names(),
@@ -53,7 +51,7 @@ def resume(job: TrainingJob, checkpoint: Checkpoint) -> CycleState:
     in_hand = checkpoint.in_hand
     clustered = None
     if checkpoint.assignment is not None:
-        clustered = Clustered(checkpoint.assignment, _fit(checkpoint) if job.context.is_main else None)
+        clustered = Clustered(checkpoint.assignment, checkpoint.clustering, in_hand.points_NP)
     return CycleState(
         position=checkpoint.position,
         clustered=clustered,
@@ -69,17 +67,6 @@ def resume(job: TrainingJob, checkpoint: Checkpoint) -> CycleState:
 def seed_generators(job: TrainingJob, epoch: int) -> None:
     """Begin with torch's random generators: of each rank its own, not the one that its process was born with."""
     torch.manual_seed(job.seed(f"torch, rank {job.context.rank}", epoch))
-
-
-def _fit(checkpoint: Checkpoint) -> ClusterFit | None:
-    model, assignment, in_hand = checkpoint.clustering, checkpoint.assignment, checkpoint.in_hand
-    if model is None or assignment is None:
-        return None
-    points_NP = in_hand.points_NP
-    if points_NP is None:
-        points_NP = np.empty((0, model.centroid_KP.shape[1]), dtype=np.float32)
-    label_N = assignment.label_N[assignment.label_N != UNASSIGNED]
-    return ClusterFit(model, label_N, points_NP, assignment.inertia, assignment.repaired)
 
 
 def _training(checkpoint: Checkpoint, job: TrainingJob) -> TrainingProgress | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcam_dist.clustering import ClusterFit
+from dcam_dist.clustering import ClusterModel
 from dcam_dist.runs import BestWeights
 from dcam_dist.types import Assignment, FeatureTable, Phase, Position
 
@@ -18,12 +18,14 @@ class Clustered:
 
     Attributes:
         assignment: Cluster ids of all training cases, ``UNASSIGNED`` for those set aside; the same on all ranks.
-        fit: The model, and the points of the cases that have a cluster; on rank 0 only. Resumed between two epochs, it
-            has no points.
+        model: The model; ``None`` for the labels of a supervised run.
+        points_NP: The cases that have a cluster, in the clustering space; ``None`` without a model, and when resumed
+            between two epochs.
     """
 
     assignment: Assignment
-    fit: ClusterFit | None
+    model: ClusterModel | None
+    points_NP: NDArray[np.floating[Any]] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,4 +95,4 @@ def _finished(job: TrainingJob, state: CycleState) -> CycleState:
 
 def _labels(job: TrainingJob, epoch: int) -> Clustered:
     label_N = np.where(job.aside.rows() | job.validation_N, UNASSIGNED, job.grade_N)
-    return Clustered(Assignment(label_N, job.case_id_N, epoch, float("nan")), None)
+    return Clustered(Assignment(label_N, job.case_id_N, epoch, float("nan")), None, None)

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from dcam_dist.clustering import choose_backend
+from dcam_dist.clustering import ALONE, ArrayRows
 from dcam_dist.clustering.repair import repair_empty_clusters
+from dcam_dist.clustering.sklearn_backend import SklearnBackend
 from dcam_dist.config.schema import ClusteringConfig
 from dcam_dist.errors import DataError
 from dcam_dist.metrics import adjusted_rand
@@ -20,7 +21,7 @@ def blobs(clusters=4, each=15, channels=12, seed=0):
 
 def fit(features, seed=0, **settings):
     settings = ClusteringConfig(**{"clusters": 4, "pca_components": 3, **settings})
-    return choose_backend(settings).fit(features, settings, seed)
+    return SklearnBackend().fit(ArrayRows(features), settings, seed, ALONE)
 
 
 def test_separable_groups_are_found():

@@ -1,0 +1,77 @@
+"""The rows in the clustering space, made once and read again in every pass: in memory while they are few, else a file.
+
+Blocks are what a pass works on: small enough for a processor's cache, large enough for its matrix units.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcam_dist.clustering.model import ClusterModel, Floats
+from dcam_dist.clustering.rows import CHUNK_BYTES, Rows, rows_of_a_chunk
+
+CPU_BLOCK = 8192
+"""Points of a block on a CPU; measured among 1024 … 65,536 with 64 channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpilledRows:
+    """Rows in an unnamed temporary file, which stays in memory while it is smaller than a chunk.
+
+    Attributes:
+        file: Holds the float32 numbers.
+        shape: Rows and channels.
+    """
+
+    file: IO[bytes]
+    shape: tuple[int, int]
+
+    def chunks(self) -> Iterator[Floats]:
+        """See ``Rows``."""
+        rows, channels = self.shape
+        step = rows_of_a_chunk(channels)
+        for start in range(0, rows, step):
+            count = min(step, rows - start)
+            self.file.seek(4 * start * channels)
+            content = bytearray(self.file.read(4 * count * channels))
+            yield np.frombuffer(content, dtype=np.float32).reshape(count, channels)
+
+
+@contextmanager
+def projected(rows: Rows, model: ClusterModel, device: str) -> Iterator[SpilledRows]:
+    """The rows as points of a model's space, computed on the device."""
+    count, channels = 0, len(model.components_PC)
+    with tempfile.SpooledTemporaryFile(CHUNK_BYTES, prefix="dcam-points-") as file:
+        for chunk in rows.chunks():
+            file.write(project(torch.from_numpy(chunk).to(device), model).cpu().numpy().data)
+            count += len(chunk)
+        yield SpilledRows(file, (count, channels))
+
+
+def project(features_NC: Tensor, model: ClusterModel) -> Tensor:
+    """``ClusterModel.project`` on a device."""
+    mean_C, scale_C, components_PC, variance_P = (
+        torch.from_numpy(array).to(features_NC.device)
+        for array in (model.mean_C, model.scale_C, model.components_PC, model.variance_P)
+    )
+    points_NP = ((features_NC - mean_C) / scale_C) @ components_PC.T
+    if model.whiten:
+        points_NP /= variance_P.clamp(min=float(np.finfo(np.float32).tiny)).sqrt()
+    if model.l2_normalize:
+        lengths_N1 = torch.linalg.vector_norm(points_NP, dim=1, keepdim=True)
+        points_NP /= torch.where(lengths_N1 > 0, lengths_N1, 1.0)
+    return points_NP
+
+
+def blocks(points: Rows, device: str) -> Iterator[Tensor]:
+    """The points in order on the device, (n, P)."""
+    on_gpu = device.startswith("cuda")
+    for chunk in points.chunks():
+        whole_NP = torch.from_numpy(chunk).to(device)
+        yield from (whole_NP,) if on_gpu else torch.split(whole_NP, CPU_BLOCK)

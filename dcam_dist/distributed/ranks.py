@@ -1,0 +1,47 @@
+"""The processes of a group as the clustering sees them; everything goes over the control group."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcam_dist.distributed.context import ProcessContext
+from dcam_dist.distributed.control import from_first, gathered, meet, summed
+
+
+@dataclass(frozen=True)
+class ContextRanks:
+    """Implements ``clustering.Ranks`` for the processes that a launcher started.
+
+    Attributes:
+        rank: Index of this process.
+        size: Number of processes.
+    """
+
+    rank: int
+    size: int
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See ``clustering.Ranks``."""
+        meet(f"summing {values.shape}")
+        return summed(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+
+    def all_rows(self, rows_NC: NDArray[Any]) -> NDArray[Any]:
+        """See ``clustering.Ranks``."""
+        counts = meet(f"gathering rows of {rows_NC.shape[1:]} {rows_NC.dtype}", len(rows_NC))
+        padded = np.zeros((max(counts), *rows_NC.shape[1:]), dtype=rows_NC.dtype)
+        padded[: len(rows_NC)] = rows_NC
+        everyones = gathered(torch.from_numpy(padded)).numpy()
+        return np.concatenate([one[:count] for one, count in zip(everyones, counts, strict=True)])
+
+    def first(self, values: NDArray[Any]) -> NDArray[Any]:
+        """See ``clustering.Ranks``."""
+        meet(f"spreading {values.shape} {values.dtype}")
+        return from_first(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+
+
+def ranks_of(context: ProcessContext) -> ContextRanks:
+    """This process and its peers."""
+    return ContextRanks(context.rank, context.world_size)
