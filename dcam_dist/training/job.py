@@ -1,6 +1,5 @@
 """What a training needs, put together once and then only read."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from dcam_dist.clustering import ClusterBackend, choose_backend
 from dcam_dist.cohort import Cohort, open_cohort
 from dcam_dist.config import Config, dump_config
+from dcam_dist.config.seeds import derived_seed
 from dcam_dist.distributed import Engine, ProcessContext, build_engine
 from dcam_dist.errors import UsageError
 from dcam_dist.models import build_network
@@ -57,12 +57,6 @@ class TrainingJob:
     def seed(self, purpose: str, epoch: int) -> int:
         """A 32-bit seed for one purpose in one epoch; the same on every rank and after every resume."""
         return derived_seed(self.config.seed, purpose, epoch)
-
-
-def derived_seed(seed: int, purpose: str, epoch: int) -> int:
-    """A 32-bit seed that differs for every (seed, purpose, epoch)."""
-    words = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), epoch]).generate_state(1)
-    return int(words[0])
 
 
 def prepare_job(config: Config, context: ProcessContext) -> TrainingJob:

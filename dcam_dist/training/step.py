@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from dcam_dist.cohort import VolumeBatch
+from dcam_dist.config.seeds import derived_seed
 from dcam_dist.distributed import StepOutcome
 from dcam_dist.training.extract import to_device
-from dcam_dist.training.job import TrainingJob, derived_seed
+from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.sampler import rank_share
 
 

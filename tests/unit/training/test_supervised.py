@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from dcam_dist.cohort import open_cohort, stream_batches
 from dcam_dist.config import load_config
+from dcam_dist.config.seeds import derived_seed
 from dcam_dist.errors import UsageError
 from dcam_dist.evaluation import evaluate
 from dcam_dist.maps import write_maps
@@ -18,7 +19,6 @@ from dcam_dist.metrics import weighted_kappa
 from dcam_dist.models import build_network
 from dcam_dist.runs import BestWeights, latest_checkpoint, read_set_aside, restore_run
 from dcam_dist.training import extract, supervised, train
-from dcam_dist.training.job import derived_seed
 from dcam_dist.training.supervised import better, is_over
 from dcam_dist.training.validation import Validation
 from dcam_dist.training.validation_split import validation_rows
