@@ -21,6 +21,10 @@ from dcam_dist.config.schema import ClusteringConfig
 PEAK_CHUNKS = 8
 """The most memory that ``fit`` takes beyond the rows, in chunks (``rows.CHUNK_BYTES``), whatever their number."""
 
+AS_GOOD = 1e-6
+"""Restarts whose inertia is so near the least have found the same clusters, in another order: the first is taken, so
+that rounding does not choose among them."""
+
 
 class TorchBackend:
     """Implements ``ClusterBackend`` in torch.
@@ -54,7 +58,7 @@ class TorchBackend:
                 size_K: Sizes = inertia_and_sizes(points, centroid_KP[None], ranks, self.device)[1][0]
                 return size_K
 
-            best = centroid_RKP[int(np.argmin(inertia_R))]
+            best = centroid_RKP[np.flatnonzero(inertia_R <= inertia_R.min() * (1 + AS_GOOD))[0]]
             centroids, size_K, repaired = repair_empty_clusters(best, sizes_of)
             inertia = float(inertia_and_sizes(points, centroids[None], ranks, self.device)[0][0])
         return ClusterFit(replace(model, centroid_KP=centroids), size_K, inertia, repaired, self.name)
