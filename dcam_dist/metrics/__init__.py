@@ -13,7 +13,7 @@ from dcam_dist.metrics.agreement import (
 from dcam_dist.metrics.densitometry import DENSITOMETRY_FIELDS, densitometry
 from dcam_dist.metrics.epoch_matching import apply_permutation, match_to_previous
 from dcam_dist.metrics.ids import apply_mapping
-from dcam_dist.metrics.internal import davies_bouldin, silhouette
+from dcam_dist.metrics.internal import calinski_harabasz, davies_bouldin, silhouette
 from dcam_dist.metrics.resampling import NullSummary, PermutationNull, bootstrap_interval, permutation_null
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "apply_mapping",
     "apply_permutation",
     "bootstrap_interval",
+    "calinski_harabasz",
     "clustering_accuracy",
     "contingency",
     "davies_bouldin",

@@ -3,8 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcam_dist.metrics import (
+    adjusted_rand,
+    calinski_harabasz,
     clustering_accuracy,
     davies_bouldin,
     match_clusters,
@@ -14,7 +17,7 @@ from dcam_dist.metrics import (
 from dcam_dist.training.job import TrainingJob
 from dcam_dist.training.schedule import rate_factor
 from dcam_dist.training.state import Clustered, EpochResult
-from dcam_dist.types import UNASSIGNED
+from dcam_dist.types import UNASSIGNED, Assignment
 
 TOLD = (
     ("nmi_previous", "NMI"),
@@ -82,6 +85,26 @@ def console_line(values: dict[str, Any], epochs: int) -> str:
     return ", ".join([*parts, seconds, f"{values['volumes_per_second']:.2f} volumes/s", memory])
 
 
+def drift(previous: Assignment | None, label_N: NDArray[np.int64]) -> dict[str, float | None]:
+    """What has become of the assignment before, over the cases that had a cluster then and have one now.
+
+    Args:
+        previous: The assignment before; ``None`` in the first epoch.
+        label_N: Cluster ids of the same cases, matched to the ones before.
+
+    Returns:
+        ``nmi_previous``, ``ari_previous`` and ``moved_share``; ``None`` for each without an assignment before.
+    """
+    if previous is None:
+        return {"nmi_previous": None, "ari_previous": None, "moved_share": None}
+    both = (previous.label_N != UNASSIGNED) & (label_N != UNASSIGNED)
+    return {
+        "nmi_previous": normalized_mutual_information(previous.label_N, label_N),
+        "ari_previous": adjusted_rand(previous.label_N, label_N),
+        "moved_share": float((previous.label_N != label_N)[both].mean()) if both.any() else None,
+    }
+
+
 def _cluster_metrics(result: EpochResult, clustered: Clustered, job: TrainingJob) -> dict[str, Any]:
     label_N, clusters = clustered.assignment.label_N, job.config.clustering.clusters
     given_N, points_NP = label_N[label_N != UNASSIGNED], clustered.points_NP
@@ -94,10 +117,9 @@ def _cluster_metrics(result: EpochResult, clustered: Clustered, job: TrainingJob
             points_NP, given_N, max_cases=job.config.evaluation.silhouette_cases, seed=job.seed("silhouette", 0)
         ),
         "davies_bouldin": davies_bouldin(points_NP, given_N),
-        "nmi_previous": None,
+        "calinski_harabasz": calinski_harabasz(points_NP, given_N),
+        **drift(result.previous, label_N),
     }
-    if result.previous is not None:
-        values["nmi_previous"] = normalized_mutual_information(result.previous.label_N, label_N)
     if ((job.grade_N >= 0) & (label_N >= 0)).any():
         labels = len(job.cohort.description.label_names)
         mapping_K = match_clusters(label_N, job.grade_N, clusters=clusters, labels=labels)
