@@ -18,7 +18,7 @@ from dcam_dist.clustering.torch_points import projected
 from dcam_dist.clustering.torch_seeding import seed_centroids
 from dcam_dist.config.schema import ClusteringConfig
 
-PEAK_CHUNKS = 8
+PEAK_CHUNKS = 6
 """The most memory that ``fit`` takes beyond the rows, in chunks (``rows.CHUNK_BYTES``), whatever their number."""
 
 AS_GOOD = 1e-6

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from dcam_dist.clustering.axes import Doubles, projection
+from dcam_dist.clustering.axes import Doubles, projection, spread
 from dcam_dist.clustering.backend import refuse_not_finite, refuse_too_few
 from dcam_dist.clustering.model import ClusterModel, Floats
 from dcam_dist.clustering.ranks import Ranks
 from dcam_dist.clustering.rows import Rows
 from dcam_dist.clustering.share import share_model
+from dcam_dist.clustering.torch_points import blocks
 from dcam_dist.config.schema import ClusteringConfig
 
 
@@ -42,12 +42,13 @@ def moments_of(rows: Rows, settings: ClusteringConfig, ranks: Ranks, device: str
     shift_C = _provisional_mean(rows, ranks)
     sums_1C = torch.zeros(channels, dtype=torch.float64, device=device)
     scatter_CC = torch.zeros(channels, channels, dtype=torch.float64, device=device)
+    shift_1C = torch.from_numpy(shift_C)[None].to(device)
     broken, first, start = 0, 0, int(counts[: ranks.rank].sum())
-    for chunk in rows.chunks():
-        bad = np.flatnonzero(~np.isfinite(chunk).all(axis=1))
+    for block_NC in blocks(rows, device):
+        bad = (~block_NC.isfinite().all(dim=1)).nonzero()[:, 0]
         first = start + int(bad[0]) if len(bad) and not broken else first
-        broken, start = broken + len(bad), start + len(chunk)
-        centred_NC = torch.from_numpy(chunk).to(device, torch.float64) - torch.from_numpy(shift_C).to(device)
+        broken, start = broken + len(bad), start + len(block_NC)
+        centred_NC = block_NC.double() - shift_1C
         sums_1C += centred_NC.sum(dim=0)
         scatter_CC += centred_NC.T @ centred_NC
     _refuse_broken(broken, first, ranks)
@@ -63,19 +64,12 @@ def principal_axes(moments: Moments, settings: ClusteringConfig, ranks: Ranks) -
     The eigenvectors of the correlation matrix are the principal axes of the scaled rows.
     """
     variance_C = np.clip(np.diag(moments.covariance_CC), 0, None)
-    scale_C = np.where(_constant(moments, variance_C), 1.0, np.sqrt(variance_C))
+    scale_C = spread(moments.count, moments.mean_C, variance_C)
     eigenvalue_C, eigenvector_CC = np.linalg.eigh(moments.covariance_CC / np.outer(scale_C, scale_C))
     most = min(moments.count, len(scale_C))
     variance_P = np.clip(eigenvalue_C[::-1][:most], 0, None) * moments.count / max(1, moments.count - 1)
     model = projection(moments.mean_C, scale_C, eigenvector_CC[:, ::-1].T[:most], variance_P, settings)
     return share_model(model, ranks)
-
-
-def _constant(moments: Moments, variance_C: Doubles) -> NDArray[np.bool_]:
-    """Whether what varies is rounding alone: scikit-learn's bound, of the error of a variance summed in float64."""
-    rounding = moments.count * np.finfo(np.float64).eps
-    constant_C: NDArray[np.bool_] = variance_C <= rounding * variance_C + (rounding * moments.mean_C) ** 2
-    return constant_C
 
 
 def _provisional_mean(rows: Rows, ranks: Ranks) -> Doubles:
