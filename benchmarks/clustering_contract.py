@@ -80,9 +80,7 @@ def _unlike(fits: dict[str, Any], alone: dict[str, Any]) -> str:
 
 def _measured(found: dict[str, dict[str, str]], notes: list[str]) -> Measured:
     checks = list(next(iter(found.values())))
-    rows = [
-        [check, *("kept" if not one[check] else f"FAILED: {one[check]}" for one in found.values())] for check in checks
-    ]
+    rows = [[check, *(_cell(one[check]) for one in found.values())] for check in checks]
     failures = sum(bool(problem) for one in found.values() for problem in one.values())
     failing = Series("checks that fail", "checks", (float(failures),))
     return Measured(
@@ -94,6 +92,10 @@ def _measured(found: dict[str, dict[str, str]], notes: list[str]) -> Measured:
         details={"found": found},
         tables={"Backend × check": table(["check", *found], rows)},
     )
+
+
+def _cell(problem: str) -> str:
+    return f"FAILED: {problem}" if problem else "kept"
 
 
 if __name__ == "__main__":
