@@ -36,8 +36,12 @@ class ClusterModel:
 
     @property
     def space(self) -> str:
-        """The clustering space in words, for tables that show a metric computed in it."""
-        steps = [f"PCA {len(self.components_PC)} of scaled lung-pooled features"]
+        """The clustering space of lung-pooled features in words, for tables that show a metric computed in it."""
+        return self.space_of("lung-pooled features")
+
+    def space_of(self, rows: str) -> str:
+        """The clustering space in words, where rows are something else."""
+        steps = [f"PCA {len(self.components_PC)} of scaled {rows}"]
         steps += ["whitened"] if self.whiten else []
         steps += ["unit length"] if self.l2_normalize else []
         return ", ".join(steps)

@@ -1,8 +1,11 @@
 """A run's directory: resolved configuration, checkpoints, metrics."""
 
+from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
+from dcam_dist.runs.artefact_files import ClusterArtefact
 from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand, fingerprint
 from dcam_dist.runs.checkpoints import discard_checkpoints, latest_checkpoint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.directory import first_start, open_run_directory
+from dcam_dist.runs.feature_files import read_features, write_features
 from dcam_dist.runs.lock import run_lock
 from dcam_dist.runs.metrics_log import MetricsLog, open_metrics
 from dcam_dist.runs.rank_logs import rank_log
@@ -13,10 +16,12 @@ from dcam_dist.runs.set_aside import SetAsideCase, read_set_aside, write_set_asi
 __all__ = [
     "BestWeights",
     "Checkpoint",
+    "ClusterArtefact",
     "EpochInHand",
     "MetricsLog",
     "RestoredRun",
     "SetAsideCase",
+    "artefact_of_run",
     "check_training_cases",
     "discard_checkpoints",
     "fingerprint",
@@ -26,11 +31,15 @@ __all__ = [
     "open_metrics",
     "open_run_directory",
     "rank_log",
+    "read_artefact",
     "read_checkpoint",
+    "read_features",
     "read_run_config",
     "read_set_aside",
     "restore_run",
     "run_lock",
+    "write_artefact",
     "write_checkpoint",
+    "write_features",
     "write_set_aside",
 ]

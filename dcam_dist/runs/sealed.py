@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dcam_dist.cohort.durable import sync, write_file
-from dcam_dist.cohort.plain import read_plain
+from dcam_dist.cohort.plain import open_plain
 from dcam_dist.errors import DataError
 
 MANIFEST = "MANIFEST.json"
@@ -29,23 +29,28 @@ def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     sync(folder)
 
 
-def read_sealed(folder: Path) -> dict[str, bytes]:
+def read_sealed(folder: Path, *, most_bytes: int | None = None) -> dict[str, bytes]:
     """The content of each file, every byte compared with the manifest.
+
+    Args:
+        folder: Was written by ``write_sealed``.
+        most_bytes: What its files may take in all, for a folder that may come from anywhere.
 
     Raises:
         DataError: When a file is missing, or is not the one that was written. Says which.
     """
-    manifest = _read_manifest(folder)
+    manifest, left = _read_manifest(folder, most_bytes), most_bytes
     files = {}
     for name, expected in manifest.items():
-        files[name] = _read(folder, name)
+        files[name] = _read(folder, name, left)
+        left = None if left is None else left - len(files[name])
         if _fingerprint(files[name]) != expected:
             raise DataError(f"{name} is damaged")
     return files
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    content = _read(folder, MANIFEST)
+def _read_manifest(folder: Path, most_bytes: int | None) -> dict[str, Any]:
+    content = _read(folder, MANIFEST, most_bytes)
     try:
         manifest = json.loads(content)
         same = _to_bytes(manifest) == content and all(name == Path(name).name for name in manifest)
@@ -56,13 +61,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, most_bytes: int | None) -> bytes:
     try:
-        return read_plain(folder / name)
+        with open_plain(folder / name) as stream:
+            content = stream.read() if most_bytes is None else stream.read(most_bytes + 1)
     except FileNotFoundError:
         raise DataError(f"{name} is missing") from None
     except OSError as error:
         raise DataError(f"{name} is not readable ({error.strerror})") from None
+    if most_bytes is not None and len(content) > most_bytes:
+        raise DataError(f"{name} is larger than it can be")
+    return content
 
 
 def _to_bytes(manifest: dict[str, Any]) -> bytes:
