@@ -79,10 +79,7 @@ def refuse_not_finite(broken: int, first: int) -> None:
         Diverged: See ``ClusterBackend.fit``.
     """
     if broken:
-        raise Diverged(
-            f"features of {broken} cases are not finite (first: row {first}); training has diverged: go on "
-            "from its last checkpoint with a lower training.optimizer.lr and --change training.optimizer.lr"
-        )
+        raise Diverged(f"features of {broken} cases are not finite (first: row {first}); training has diverged")
 
 
 def check_features(features_NC: Floats, settings: ClusteringConfig) -> None:

@@ -3,7 +3,7 @@
 from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
 from dcam_dist.runs.artefact_files import ClusterArtefact
 from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand, fingerprint
-from dcam_dist.runs.checkpoints import discard_checkpoints, latest_checkpoint, read_checkpoint, write_checkpoint
+from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.directory import first_start, open_run_directory
 from dcam_dist.runs.feature_files import read_features, write_features
 from dcam_dist.runs.lock import run_lock
@@ -23,9 +23,9 @@ __all__ = [
     "SetAsideCase",
     "artefact_of_run",
     "check_training_cases",
-    "discard_checkpoints",
     "fingerprint",
     "first_start",
+    "go_back",
     "latest_checkpoint",
     "open_cohort_of",
     "open_metrics",

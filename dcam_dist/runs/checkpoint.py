@@ -68,6 +68,8 @@ class Checkpoint:
         aside: Training cases that turned out damaged.
         generators: State of each rank's random generators, uint8, named ``RANK/cpu`` and ``RANK/cuda``.
         best: For early stopping.
+        proven: The newest earlier checkpoint that was followed by a step with finite loss and gradients, so its weights
+            are known to be good; ``None``: none is known to be.
         ranks: How many wrote it. Training goes on bit for bit on as many, with as many threads.
         threads: Compute threads of each.
     """
@@ -82,6 +84,7 @@ class Checkpoint:
     aside: tuple[str, ...] = ()
     generators: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     best: BestWeights | None = None
+    proven: Position | None = None
     ranks: int = 1
     threads: int = 1
 

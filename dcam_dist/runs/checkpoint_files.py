@@ -87,6 +87,7 @@ def _state_of(checkpoint: Checkpoint, about: Mapping[str, Any]) -> Tree:
         "assignment": _assignment_tree(checkpoint.assignment),
         "previous": _assignment_tree(checkpoint.previous),
         "clustering": None if model is None else {name: getattr(model, name) for name in _FLAGS},
+        "proven": None if checkpoint.proven is None else position_tree(checkpoint.proven),
         "best": None if best is None else {"epoch": best.epoch, "loss": _number(best.loss)},
         "skipped": hand.skipped,
         "extract_stall_s": _number(hand.extract_stall_s),
@@ -113,9 +114,9 @@ def _arrays_of(checkpoint: Checkpoint) -> Arrays:
 
 
 def _checkpoint(state: Tree, arrays: Arrays, files: Mapping[str, bytes]) -> Checkpoint:
-    where, best = state["position"], state["best"]
+    best, proven = state["best"], state.get("proven")  # which earlier versions did not write
     return Checkpoint(
-        position=Position(int(where["epoch"]), Phase[where["phase"].upper()], int(where["step"])),
+        position=_position(state["position"]),
         case_id_N=_ids(state["case_id"]),
         engine=safetensors.torch.load(files[ENGINE]),
         assignment=_assignment(state["assignment"], arrays, "assignment"),
@@ -129,9 +130,14 @@ def _checkpoint(state: Tree, arrays: Arrays, files: Mapping[str, bytes]) -> Chec
             if name.startswith(_GENERATOR)
         },
         best=best and BestWeights(int(best["epoch"]), float(best["loss"]), safetensors.torch.load(files[BEST])),
+        proven=None if proven is None else _position(proven),
         ranks=int(state["ranks"]),
         threads=int(state["threads"]),
     )
+
+
+def _position(tree: Tree) -> Position:
+    return Position(int(tree["epoch"]), Phase[tree["phase"].upper()], int(tree["step"]))
 
 
 def _in_hand(state: Tree, arrays: Arrays) -> EpochInHand:

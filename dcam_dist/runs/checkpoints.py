@@ -9,7 +9,6 @@ import logging
 import resource
 import shutil
 import uuid
-from collections.abc import Collection
 from pathlib import Path
 
 from dcam_dist.cohort.durable import sync
@@ -25,14 +24,14 @@ _LOG = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int, proven: Position | None = None) -> Path:
+def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint; it exists whole or not at all. Older ones are removed after it was read back.
 
     Args:
         run: The run's directory.
         checkpoint: What is saved.
-        keep: How many of the newest are kept; among them, or besides, the newest that does not close a run.
-        proven: The checkpoint at this position is kept too.
+        keep: How many of the newest are kept; among them, or besides, the newest that does not close a run and the one
+            that ``checkpoint`` calls proven.
 
     Returns:
         Its folder.
@@ -59,7 +58,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int, proven: Posit
         ) from None
     finally:
         shutil.rmtree(side, ignore_errors=True)
-    _remove_old(run, checkpoint.position, keep, proven)
+    _remove_old(run, checkpoint.position, keep, checkpoint.proven)
     return final
 
 
@@ -112,21 +111,28 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return checkpoint
 
 
-def discard_checkpoints(run: Path, positions: Collection[Position], resumed: Position | None) -> None:
-    """Remove the checkpoints at some positions: their weights have turned out not to be good.
+def go_back(run: Path, good: Position | None, *, spare: bool) -> Position | None:
+    """Remove the checkpoints after a good one: their weights turned out not to be good. Those that close a run stay.
 
     Args:
         run: The run's directory.
-        positions: Those to remove.
-        resumed: Where this start went on; that checkpoint stays when it is the only one left, for it may be the data
-            that is at fault.
+        good: The good one; ``None``: none is known, and all are removed.
+        spare: Whether the oldest one stays where no other would be left that is whole: it may be the data that is at
+            fault.
+
+    Returns:
+        Where the run goes on now; ``None``: it begins anew.
     """
-    found = places(run)
-    for place in found:
-        alone = place.position == resumed and all(other.position in positions for other in found)
-        if place.position in positions and not alone:
-            _LOG.warning("removed the checkpoint at %s: its weights lead to values that are not finite", place.position)
+    found = [place for place in places(run) if place.position.phase is not Phase.DONE]
+    bad = [place for place in found if good is None or place.position > good]
+    left = [place for place in found if place not in bad and _intact(place)]
+    if not left and spare:
+        left = [place for place in bad if _intact(place)][-1:]
+    for place in bad:
+        if place not in left:
+            _LOG.warning("removed the checkpoint at %s: its weights turned out not to be good", place.position)
             _remove(place.folder)
+    return left[0].position if left else None
 
 
 def clear_unfinished(run: Path) -> None:

@@ -1,7 +1,7 @@
 """Between two pieces of work: the ranks share what one of them knows, save when it is due, leave when one is asked."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from dcam_dist.distributed import ProcessContext, share_notes
 from dcam_dist.errors import EnvironmentFault, StopRequested
@@ -11,6 +11,8 @@ from dcam_dist.types import Position
 
 _SAVE, _LEAVE, _CASE = "save", "leave", "case "
 SPARE_S = 10.0
+_RATE = "a lower training.optimizer.lr"
+_GO_ON = f"go on with {_RATE} and --change training.optimizer.lr"
 
 
 class Boundary:
@@ -21,17 +23,16 @@ class Boundary:
         context: ProcessContext,
         *,
         save: Callable[[CycleState, Position | None], None] = lambda *_: None,
-        discard: Callable[[Collection[Position], Position | None], None] = lambda *_: None,
+        go_back: Callable[[Position | None, bool], Position | None] = lambda *_: None,
         every_s: float = float("inf"),
         leaving: Leaving | None = None,
     ) -> None:
-        self._context, self._save, self._discard, self._every_s = context, save, discard, every_s
+        self._context, self._save, self._go_back, self._every_s = context, save, go_back, every_s
         self._leaving = leaving or Leaving()
         self._saved_at: Position | None = None
         self._proven: Position | None = None
         self._began_at: Position | None = None
-        self._resumed_at: Position | None = None
-        self._unproven: list[Position] = []
+        self._resumed = False
         self._saved_s = self._crossed_s = time.monotonic()
         self._longest_save_s = self._longest_gap_s = self._spent_s = 0.0
 
@@ -64,19 +65,34 @@ class Boundary:
 
     def prove(self) -> None:
         """A step was taken, so the weights that were last saved gave a finite loss and finite gradients."""
-        self._proven, self._unproven = self._saved_at, []
+        self._proven = self._saved_at
 
-    def disown(self) -> None:
-        """Training has diverged: the checkpoints since the last step that was taken do not hold good weights."""
-        if self._context.is_main:
-            self._discard(self._unproven, self._resumed_at)
+    def disown(self) -> str:
+        """Training has diverged: the checkpoints after the proven one, also those of earlier starts, go.
 
-    def begin(self, position: Position, *, resumed: bool) -> None:
-        """The run begins here, or goes on from a checkpoint here."""
-        self._began_at = position
+        Returns:
+            What is left and what to do, on rank 0.
+        """
+        if not self._context.is_main:
+            return "rank 0 says how to go on"
+        left = self._go_back(self._proven, self._resumed)
+        if left is None:
+            return f"no good weights were saved yet: {_GO_ON}"
+        if self._proven is None or left > self._proven:
+            return f"the only checkpoint, at {left}, leads here again: begin anew with --fresh and {_RATE}"
+        return f"the checkpoint at {left} holds good weights: {_GO_ON}"
+
+    def begin(self, position: Position, *, resumed: bool, proven: Position | None = None) -> None:
+        """The run begins here, or goes on from a checkpoint here.
+
+        Args:
+            position: Where.
+            resumed: Whether there is a checkpoint.
+            proven: What it calls proven.
+        """
+        self._began_at, self._resumed, self._proven = position, resumed, proven
         if resumed:
-            self._saved_at = self._resumed_at = position
-            self._unproven = [position]
+            self._saved_at = position
 
     def saving_s(self) -> float:
         """Seconds spent in saving since this was last asked."""
@@ -111,7 +127,6 @@ class Boundary:
             return
         started = time.monotonic()
         self._save(state, self._proven)
-        self._unproven.append(state.position)
         self._saved_at, self._saved_s = state.position, time.monotonic()
         self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
         self._spent_s += self._saved_s - started

@@ -45,7 +45,7 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
 
     Raises:
         RankLost: When the ranks are at different places.
-        Diverged: When the weights are no longer good; the checkpoints that hold such are gone.
+        Diverged: When the weights are no longer good; the checkpoints that hold such are gone. Says how to go on.
     """
     try:
         while state.position.phase is not Phase.DONE:
@@ -55,9 +55,8 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
                 job.boundary.close_epoch(state)
             if state.position.phase is not Phase.DONE:
                 job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
-    except Diverged:
-        job.boundary.disown()
-        raise
+    except Diverged as error:
+        raise Diverged(f"{error}; {job.boundary.disown()}") from None
     return state
 
 

@@ -157,8 +157,7 @@ def _tolerate(job: TrainingJob, tally: _Tally, epoch: int) -> None:
 def _not_finite(job: TrainingJob, tally: _Tally, epoch: int) -> Diverged:
     return Diverged(
         f"epoch {epoch + 1}, step {tally.steps}: loss or gradient not finite, {tally.skipped} times in this epoch "
-        f"(training.skipped_steps={job.config.training.skipped_steps}); the last checkpoint holds good weights: go on "
-        "with a lower training.optimizer.lr and --change training.optimizer.lr"
+        f"(training.skipped_steps={job.config.training.skipped_steps})"
     )
 
 

@@ -19,9 +19,9 @@ from dcam_dist.runs import (
     Checkpoint,
     MetricsLog,
     check_training_cases,
-    discard_checkpoints,
     fingerprint,
     first_start,
+    go_back,
     latest_checkpoint,
     open_metrics,
     open_run_directory,
@@ -93,7 +93,7 @@ def train(
             epochs = checkpoint.epoch
         else:
             state = _begin(job, checkpoint)
-            job = replace(job, boundary=_boundary(job, run, leaving, resumed=checkpoint is not None, at=state.position))
+            job = replace(job, boundary=_boundary(job, run, leaving, checkpoint, state.position))
             job = _followed(stage_training_cases(job, state), run, state, stack, progress)
             run_method = run_supervised if config.method == "supervised" else run_cycle
             epochs = run_method(job, state).position.epoch
@@ -161,24 +161,24 @@ def _followed(job: TrainingJob, run: Path, state: CycleState, stack: ExitStack, 
     return replace(job, progress=told, on_epoch=partial(_tell_epoch, job, told, metrics))
 
 
-def _boundary(job: TrainingJob, run: Path, leaving: Leaving, *, resumed: bool, at: Position) -> Boundary:
+def _boundary(job: TrainingJob, run: Path, leaving: Leaving, checkpoint: Checkpoint | None, at: Position) -> Boundary:
     every_s = 60.0 * job.config.training.checkpoint_minutes
     boundary = Boundary(
         job.context,
         save=partial(_save, job, run),
-        discard=partial(discard_checkpoints, run),
+        go_back=lambda good, spare: go_back(run, good, spare=spare),
         every_s=every_s,
         leaving=leaving,
     )
-    boundary.begin(at, resumed=resumed)
+    boundary.begin(at, resumed=checkpoint is not None, proven=checkpoint.proven if checkpoint else None)
     return boundary
 
 
 def _save(job: TrainingJob, run: Path, state: CycleState, proven: Position | None) -> None:
-    checkpoint, keep = checkpoint_of(job, state), job.config.training.keep_checkpoints
+    checkpoint = replace(checkpoint_of(job, state), proven=proven)
 
     def write() -> None:
-        write_checkpoint(run, checkpoint, keep, proven)
+        write_checkpoint(run, checkpoint, job.config.training.keep_checkpoints)
 
     on_main(write, job.context)
 

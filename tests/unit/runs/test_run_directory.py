@@ -140,7 +140,7 @@ def test_every_setting_of_a_run_can_be_compared(run):
     by_section = {
         "data": "window_hu patch",
         "network": "norm_momentum precision compile",
-        "clustering": "backend pca_components whiten l2_normalize iterations restarts",
+        "clustering": "backend pca_components whiten l2_normalize init iterations restarts",
         "training": "epochs batch_size accumulation passes balance last_relu clip_norm skipped_steps engine",
         "training.optimizer": "lr head_lr momentum weight_decay schedule warmup_epochs",
         "supervised": "class_weights patience",

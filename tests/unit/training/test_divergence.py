@@ -6,9 +6,12 @@ from support.cohorts import settings
 
 from dcam_dist.config import load_config
 from dcam_dist.errors import Diverged, StopRequested
-from dcam_dist.runs import latest_checkpoint
+from dcam_dist.runs import checkpoint_files, latest_checkpoint
+from dcam_dist.runs.places import places
+from dcam_dist.training import cycle, leaving, train
 from dcam_dist.training import epoch as epoch_module
-from dcam_dist.training import leaving, train
+from dcam_dist.training import extract as extract_module
+from dcam_dist.types import Phase, Position
 
 ABSURD = {"training__optimizer__lr": 1e30, "training__optimizer__head_lr": 1e30}
 RATES = ["training.optimizer.lr", "training.optimizer.head_lr"]
@@ -55,3 +58,91 @@ def test_a_run_that_leaves_right_after_a_bad_step_keeps_the_last_good_weights(tm
     monkeypatch.undo()
     train(config(small_cohort, run, training__checkpoint_minutes=0, training__passes=3))
     assert latest_checkpoint(run).finished
+
+
+class Killed(BaseException):
+    """As SIGKILL: the run does nothing more."""
+
+
+def spoil(monkeypatch, step):
+    """After one step the weights are bad, though finite, as only the next use of them shows."""
+    original, steps = epoch_module.train_step, []
+
+    def train_step(job, *arguments):
+        steps.append(1)
+        taken = original(job, *arguments)
+        if len(steps) == step:
+            with torch.no_grad():
+                for weight in job.engine.network.parameters():
+                    weight.mul_(1e30)
+        return taken
+
+    monkeypatch.setattr(epoch_module, "train_step", train_step)
+
+
+def train_until(phase, call, settings_of_run):
+    """Train until a phase is begun for so many times."""
+    original, calls = getattr(cycle, phase), []
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise Killed
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cycle, phase, dying)
+        with pytest.raises(Killed):
+            train(settings_of_run)
+
+
+def good(checkpoint):
+    return all(value.abs().max() < 1e6 for value in checkpoint.engine.values() if value.is_floating_point())
+
+
+STEPS = 3  # of an epoch: 9 cases in batches of 4
+
+
+@pytest.fixture
+def spoil_first_epoch(tmp_path, small_cohort, monkeypatch):
+    """Makes a run that was killed when epoch 2 began, after a checkpoint with bad weights; extractions are long."""
+    monkeypatch.setattr(extract_module, "VOLUMES_BETWEEN_MEETINGS", 2)
+
+    def make():
+        with pytest.MonkeyPatch.context() as patch:
+            spoil(patch, STEPS)
+            settings_of_run = config(small_cohort, tmp_path / "r", training__checkpoint_minutes=0)
+            train_until("extract", 2, settings_of_run)
+        newest = latest_checkpoint(tmp_path / "r")
+        assert newest.position == Position(1, Phase.EXTRACT) and not good(newest)
+        return settings_of_run
+
+    return make
+
+
+def test_good_weights_outlive_the_starts_between_a_bad_step_and_its_discovery(spoil_first_epoch):
+    settings_of_run = spoil_first_epoch()
+    run = settings_of_run.output
+    train_until("cluster", 1, settings_of_run)
+    assert len(places(run)) > settings_of_run.training.keep_checkpoints
+    with pytest.raises(Diverged, match="the checkpoint at epoch 1, train, step 3 holds good weights: go on"):
+        train(settings_of_run)
+    last = latest_checkpoint(run)
+    assert last.position == Position(0, Phase.TRAIN, STEPS - 1) and good(last)
+    train(settings_of_run)
+    assert latest_checkpoint(run).finished
+
+
+def test_a_run_that_went_on_is_never_left_without_a_checkpoint(spoil_first_epoch, monkeypatch, caplog):
+    state_of = checkpoint_files._state_of  # of an earlier version: none says which one is known to be good
+    old = lambda *given: {name: part for name, part in state_of(*given).items() if name != "proven"}  # noqa: E731
+    monkeypatch.setattr(checkpoint_files, "_state_of", old)
+    settings_of_run = spoil_first_epoch()
+    with pytest.raises(Diverged, match=r"not finite.*begin anew with --fresh"):
+        train(settings_of_run)
+    [left] = places(settings_of_run.output)
+    assert left.position.epoch == 1
+    with pytest.raises(Diverged, match=r"not finite.*begin anew with --fresh"):
+        train(settings_of_run)
+    train(settings_of_run, fresh=True)
+    assert latest_checkpoint(settings_of_run.output).finished
