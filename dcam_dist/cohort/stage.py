@@ -53,11 +53,21 @@ def staged_cohort(cohort: Cohort, folder: Path) -> Cohort:
         UsageError: When a variable is not set on this machine.
         DataError: When the cohort has no seal.
     """
+    expanded = expanded_folder(folder, "data.stage")
+    _, seal = load_manifest(cohort.path)
+    return replace(cohort, path=expanded / f"dcam-{os.getuid()}-{seal[:16]}")
+
+
+def expanded_folder(folder: Path, setting: str) -> Path:
+    """The absolute path that a setting names; ``~`` and ``$VARIABLES`` are replaced.
+
+    Raises:
+        UsageError: When a variable is not set on this machine.
+    """
     expanded = os.path.expandvars(folder.expanduser())
     if "$" in expanded:
-        raise UsageError(f"data.stage={folder}: not set on this machine; set the variable, or data.stage=null")
-    _, seal = load_manifest(cohort.path)
-    return replace(cohort, path=Path(expanded).absolute() / f"dcam-{os.getuid()}-{seal[:16]}")
+        raise UsageError(f"{setting}={folder}: not set on this machine; set the variable, or {setting}=null")
+    return Path(expanded).absolute()
 
 
 def stage_cases(cohort: Cohort, case_ids: Sequence[str], staged: Path) -> Iterator[StagedCase]:

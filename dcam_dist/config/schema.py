@@ -257,6 +257,25 @@ class MapsConfig(Section):
     """Most typical cases of each cluster (paper, Figure 1: two)."""
 
 
+class PatternsConfig(Section):
+    """Texture patterns: k-means over the dense features of the lungs' voxels (``cluster --features voxel``).
+
+    Scaling, PCA, k-means and backend are those of ``clustering``, which also says how many subtypes are made of them.
+    """
+
+    clusters: Annotated[int, Field(ge=2, le=254)] = 12
+    """Patterns (open: the paper clusters scans alone)."""
+    voxels_per_case: Positive | None = 50_000
+    """So many of each training scan's voxels, drawn with a seed of its own, make the patterns; null: all. All voxels of
+    all scans are labelled in any case."""
+    supervoxel: Literal[1, 2, 4, 8] = 1
+    """Cluster the means over cubes of so many voxels along each axis, of their lung voxels; 1: voxels themselves."""
+    scratch: Path | None = None
+    """Where the features lie meanwhile; null: in the output folder. ``$TMPDIR`` and the like are expanded."""
+    keep_features: bool = False
+    """Leave them there, with the place of each voxel."""
+
+
 class Config(Section):
     """Everything that decides a run."""
 
@@ -274,6 +293,7 @@ class Config(Section):
     supervised: SupervisedConfig = SupervisedConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     maps: MapsConfig = MapsConfig()
+    patterns: PatternsConfig = PatternsConfig()
 
     @model_validator(mode="after")
     def _grades_balanced_once(self) -> "Config":

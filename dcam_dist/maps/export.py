@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from dcam_dist.cohort.image_file import write_nifti
 from dcam_dist.cohort.layout import write_json
 from dcam_dist.cohort.spatial import resample, to_sitk
-from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps.compute import Floats, MappedCase
 from dcam_dist.maps.naming import ClassNames
 from dcam_dist.maps.scene import Scene
-from dcam_dist.types import Geometry
 
 WINNER = "dcam-winner"
 SIDECAR = "case.json"
@@ -74,22 +72,6 @@ def maps_in_scan(mapped: MappedCase, lung_mask_DHW: NDArray[np.bool_]) -> Iterat
         logits: Floats = resample(image, mapped.record.scan, interpolation="linear", outside=0)
         logits[~lung_mask_DHW] = 0
         yield logits
-
-
-def write_nifti(values_DHW: NDArray[Any], geometry: Geometry, path: Path) -> Path:
-    """Write a volume with its affine; the file is the old or the new one, never half of it.
-
-    Raises:
-        EnvironmentFault: When the disk is full or refuses.
-    """
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        sitk.WriteImage(to_sitk(values_DHW, geometry), str(partial), True)
-        partial.replace(path)
-    except (RuntimeError, OSError):
-        partial.unlink(missing_ok=True)
-        raise EnvironmentFault(f"{path}: cannot be written; is the disk full, or the folder read-only?") from None
-    return path
 
 
 def describe(mapped: MappedCase, names: ClassNames) -> dict[str, Any]:

@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 _MAY_DIFFER: dict[str, Any] = {
     "evaluation": True,
     "maps": True,
+    "patterns": True,
     "ingest": True,
     "output": True,
     "data": {"cohort", "prefetch", "threads", "stage"},
