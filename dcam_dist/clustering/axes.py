@@ -9,6 +9,21 @@ from dcam_dist.config.schema import ClusteringConfig
 Doubles = NDArray[np.float64]
 
 
+def spread(count: int, mean_C: Doubles, variance_C: Doubles) -> Doubles:
+    """What a channel is divided by: its standard deviation, 1 where what varies is rounding alone.
+
+    The bound is scikit-learn's, of the error of a variance summed in float64.
+
+    Args:
+        count: Rows.
+        mean_C: Their mean.
+        variance_C: Their population variance.
+    """
+    rounding = count * np.finfo(np.float64).eps
+    constant_C = variance_C <= rounding * variance_C + (rounding * mean_C) ** 2
+    return np.where(constant_C, 1.0, np.sqrt(variance_C))
+
+
 def kept_components(variance_P: Doubles, wanted: int | float) -> int:
     """How many axes are kept.
 

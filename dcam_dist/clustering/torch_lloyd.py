@@ -94,8 +94,6 @@ def _pass(points: Rows, centroid_RKP: Floats, ranks: Ranks, device: str, dtype: 
     squares = torch.zeros((), dtype=torch.float64, device=device)
     for block_NP in blocks(points, device):
         chosen_RKN = _one_hot(_score(block_NP, centroids))
-        if float(chosen_RKN.sum()) != restarts * len(block_NP):  # a point as near to one centroid as to another
-            chosen_RKN = _first_of(chosen_RKN)
         sums += _sum_by_cluster(chosen_RKN, block_NP.to(dtype))
         counts += chosen_RKN.sum(dim=2)
         squares += block_NP.square().sum(dtype=torch.float64)
@@ -116,12 +114,14 @@ def _score(block_NP: Tensor, centroid_RKP: Tensor) -> Tensor:
 
 
 def _one_hot(score_RKN: Tensor) -> Tensor:
-    """1 at the smallest score of each point, in the place of the scores."""
-    return score_RKN.eq_(score_RKN.amin(dim=1, keepdim=True))
-
-
-def _first_of(chosen_RKN: Tensor) -> Tensor:
-    return torch.zeros_like(chosen_RKN).scatter_(1, chosen_RKN.argmax(dim=1, keepdim=True), 1.0)
+    """1 at the smallest score of each point, of equal ones at the first. On a CPU it takes the place of the scores."""
+    if score_RKN.is_cuda:  # a look at the sum, as below, would wait for the device in every block
+        return torch.zeros_like(score_RKN).scatter_(1, score_RKN.argmin(dim=1, keepdim=True), 1.0)
+    chosen_RKN = score_RKN.eq_(score_RKN.amin(dim=1, keepdim=True))
+    if float(chosen_RKN.sum()) == len(chosen_RKN) * chosen_RKN.shape[2]:
+        return chosen_RKN
+    first_RKN = chosen_RKN.argmax(dim=1, keepdim=True)  # some point is as near to one centroid as to another
+    return torch.zeros_like(chosen_RKN).scatter_(1, first_RKN, 1.0)
 
 
 def _sum_by_cluster(chosen_RKN: Tensor, block_NP: Tensor) -> Tensor:
