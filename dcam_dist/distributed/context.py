@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -40,6 +40,7 @@ class ProcessContext:
         world_size: Number of processes.
         device: ``cpu`` or ``cuda:N``.
         node: Name of this node.
+        restarted: Whether other ranks have met at the same place before, so the launcher has started all again.
     """
 
     rank: int
@@ -47,6 +48,7 @@ class ProcessContext:
     world_size: int
     device: str
     node: str = ""
+    restarted: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -74,6 +76,7 @@ def open_processes(timeout_s: float = 600) -> Iterator[ProcessContext]:
         launch.rank, launch.local_rank, launch.world_size, _device(launch.local_rank), socket.gethostname()
     )
     meeting = join(launch, timeout_s) if launch.world_size > 1 else None
+    context = replace(context, restarted=meeting is not None and meeting.number > 1)
     control = _form_groups(context, meeting, timeout_s)
     watch = _watch(meeting, control, context, timeout_s) if meeting else None
     ended: BaseException | None = None

@@ -1,4 +1,10 @@
-"""Where the ranks of one start meet: in a file on one node, at a TCP port on several."""
+"""Where the ranks of one start meet: in a file on one node, at a TCP port on several.
+
+A launcher may start its ranks again (``--max_restarts``, a node that joins), while the store at the port lives on with
+all keys of the rounds before; nothing in a rank's environment names its round, for launchers of several nodes may count
+their restarts differently. So rank 0 draws the number of a new round from the store and hands it to each process that
+knocks, under a key that this process alone has chosen; everything else lies under that number.
+"""
 
 import itertools
 import json
@@ -6,6 +12,8 @@ import os
 import re
 import socket
 import tempfile
+import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +25,8 @@ from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store,
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.launchers import Launch
+
+LOOK_EVERY_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,12 +52,14 @@ class Meeting:
         group: The store by which process groups are formed.
         roll: A second connection, for roll calls alone: a connection serves one thread at a time.
         where: The meeting place in words.
+        number: Which round of ranks this is at the same meeting place, from 1.
     """
 
     group: Store
     roll: Store
     peers: tuple[Peer, ...]
     where: str
+    number: int = 1
 
 
 def alone() -> Store:
@@ -61,7 +73,7 @@ def join(launch: Launch, timeout_s: float) -> Meeting:
     Raises:
         EnvironmentFault: When some do not come in time, or the place cannot be reached.
     """
-    wait = timedelta(seconds=timeout_s)
+    wait, deadline = timedelta(seconds=timeout_s), time.monotonic() + timeout_s
     if launch.one_node:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         path = _meeting_file()
@@ -72,26 +84,61 @@ def join(launch: Launch, timeout_s: float) -> Meeting:
         assert launch.master is not None  # noqa: S101
         group, roll = _stores_over_tcp(launch, launch.master, wait)
         where = "{}:{}".format(*launch.master)
+    door = PrefixStore(f"door/{launch.world_size}", roll)
+    number = roll.add("rounds", 1) if launch.rank == 0 else _knock(door, launch, wait, where)
+    group, roll = PrefixStore(f"{number}", group), PrefixStore(f"{number}", roll)
     me = Peer(socket.gethostname(), os.getpid(), _pid_namespace())
     roll.set(f"here/{launch.rank}", json.dumps([me.node, me.pid, me.namespace]))
-    _wait_for_all(roll, launch, wait, where)
+    if launch.rank == 0:
+        _let_in(door, roll, number, launch.world_size, deadline)
+    _wait_for_all(roll, launch, wait, deadline, where)
     peers = tuple(Peer(*json.loads(roll.get(f"here/{rank}"))) for rank in range(launch.world_size))
-    return Meeting(group, roll, peers, where)
+    return Meeting(group, roll, peers, where, number)
 
 
-def _wait_for_all(store: Store, launch: Launch, wait: timedelta, where: str) -> None:
+def _knock(door: Store, launch: Launch, wait: timedelta, where: str) -> int:
+    """Ask rank 0 for the number of this round."""
+    mine = uuid.uuid4().hex
+    door.set(f"knock/{launch.rank}", mine)
+    try:
+        door.wait([f"enter/{mine}"], wait)
+    except RuntimeError:
+        lower = any(door.check([f"knock/{rank}"]) for rank in range(1, launch.rank))
+        raise _absent([0], launch, wait, where, quiet=lower) from None
+    return int(door.get(f"enter/{mine}"))
+
+
+def _let_in(door: Store, roll: Store, number: int, world_size: int, deadline: float) -> None:
+    """Answer whoever knocks until all are in; one that knocked in an earlier round does not hear it."""
+    answered: set[bytes] = set()
+    outside = set(range(1, world_size))
+    while outside and time.monotonic() < deadline:
+        for rank in outside:
+            name = door.get(f"knock/{rank}") if door.check([f"knock/{rank}"]) else b""
+            if name and name not in answered:
+                door.set(f"enter/{name.decode()}", str(number))
+                answered.add(name)
+        outside = {rank for rank in outside if not roll.check([f"here/{rank}"])}
+        time.sleep(LOOK_EVERY_S)
+
+
+def _wait_for_all(store: Store, launch: Launch, wait: timedelta, deadline: float, where: str) -> None:
     keys = {rank: f"here/{rank}" for rank in range(launch.world_size)}
     try:
-        store.wait(list(keys.values()), wait)
+        store.wait(list(keys.values()), timedelta(seconds=max(deadline - time.monotonic(), LOOK_EVERY_S)))
     except RuntimeError:
         missing = [rank for rank, key in keys.items() if not store.check([key])]
         present = [rank for rank in keys if rank not in missing]
         if missing:
-            raise EnvironmentFault(
-                f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} of {launch.world_size} did not come to "
-                f"{where} within {wait.total_seconds():.0f} s; look at what they say, or raise training.timeout_s",
-                quiet=launch.rank != present[0],
-            ) from None
+            raise _absent(missing, launch, wait, where, quiet=launch.rank != present[0]) from None
+
+
+def _absent(missing: Sequence[int], launch: Launch, wait: timedelta, where: str, *, quiet: bool) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))} of {launch.world_size} did not come to "
+        f"{where} within {wait.total_seconds():.0f} s; look at what they say, or raise training.timeout_s",
+        quiet=quiet,
+    )
 
 
 _meetings = itertools.count()

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from torch import get_num_threads
 
 from dcam_dist.config import Config
-from dcam_dist.distributed import ProcessContext, max_over_ranks, open_processes
+from dcam_dist.distributed import ProcessContext, all_true, max_over_ranks, open_processes
 from dcam_dist.errors import UsageError
 from dcam_dist.models import parameter_counts
 from dcam_dist.profiling import peak_memory_bytes
@@ -77,7 +77,7 @@ def train(
     """
     config, leaving = _with_absolute_paths(config), Leaving()
     with hearing_signals(leaving), open_processes(config.training.timeout_s) as context, ExitStack() as stack:
-        if fresh and not first_start():
+        if fresh and not all_true(first_start() and not context.restarted, context):
             fresh = False
             log.info("--fresh is for the first start; this is a restart, so the run goes on")
         config, why = resolve_precision(config, context, fresh=fresh)

@@ -4,6 +4,7 @@ Arguments: JOB and those of the job. Each rank leaves its process number in FOLD
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -147,7 +148,18 @@ def quick(folder: str) -> None:
         say(str(context))
 
 
-JOBS = {job.__name__: job for job in (loop, cling, leave, short, differ, late, blocked, fail, quick)}
+def again(folder: str) -> None:
+    """The first time rank 1 dies once all have met; the next time all is well."""
+    died = Path(folder, "died")
+    with open_processes(15) as context:
+        agree_on_place(f"the {'second' if died.exists() else 'first'} round", context)
+        if context.rank == 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        say(f"rank {context.rank} summed {_sum(1.0)}")
+
+
+JOBS = {job.__name__: job for job in (loop, cling, leave, short, differ, late, blocked, fail, quick, again)}
 
 
 def run(args: list[str], prog_name: str) -> None:
