@@ -5,175 +5,28 @@ guard; ``docs/faults.md`` is made of this table and of what the tests then saw.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
+from faults.ending_faults import ENDINGS, LEFT
+from faults.rank_faults import AMONG_RANKS
 from support.fault_rows import Row, Start
 
 SMALL: Mapping[str, object] = {"grid.shape": [16, 16, 16], "training.checkpoint_minutes": 0}
 """What all rows share: a checkpoint at every step and phase."""
-HANG_S = 4
 LOSS_TOLERANCE = 1e-4
-LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
+AT_RANDOM: Mapping[str, object] = {
+    "clustering.backend": "torch",
+    "clustering.init": "random",
+    "clustering.restarts": 1,
+}
 _SAVES = "tests/faults/test_checkpoint_damage.py::test_"
-_HOSTS = "tests/netns/test_two_hosts.py::test_"
 _ROOM = "tests/faults/test_checkpoint_room.py::test_"
-OUT_OF_STEP = r"the ranks are out of step: rank 0 at epoch \d.*; rank 1 at epoch \d"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
 DAMAGED = PASSED_OVER.format("engine.safetensors is damaged")
 
 
-def _launched(exits: int, signal: str, launcher: Literal["torchrun", "launch"]) -> Start:
-    meanwhile = f"{signal} to the launcher"
-    return Start(exits, LEFT.format(signal), 2, ("slow@update+",), meanwhile=meanwhile, launcher=launcher)
-
-
-def _hanging(place: str) -> Start:
-    settings = {"training.timeout_s": HANG_S}
-    return Start(4, r"rank 1", 2, (f"stop@{place}/1",), settings, meanwhile="await the hang")
-
-
 ROWS = (
-    Row(
-        "killed",
-        "SIGKILL of a rank, in every phase",
-        "R",
-        "`kill@PLACE` in every phase on one rank or all, and at random moments from outside",
-        tests=("tests/faults/test_training_kills.py",),
-        results=("benchmarks/results/training_kills/training_kills.json",),
-    ),
-    Row(
-        "killed-in-save",
-        "SIGKILL during a save",
-        "R, from the checkpoint before",
-        "`kill@fsync`, `kill@rename`, before and after, on the rank that writes",
-        (
-            Start(-9, faults=("kill@fsync:5",)),
-            Start(-9, faults=("kill@rename:2",)),
-            Start(-9, faults=("kill@rename.end:2",)),
-            Start(-9, faults=("kill@save.end:2",)),
-            Start(0),
-        ),
-        "bits",
-        tests=(f"{_SAVES}a_kill_anywhere_in_a_save_leaves_the_one_before_or_the_one_in_hand",),
-        results=("benchmarks/results/save_kills/save_kills.json",),
-    ),
-    Row(
-        "sigterm",
-        "SIGTERM to one rank",
-        "S with exit 75 after a save, then R",
-        "the signal to rank 1 of 2 within a step",
-        (Start(75, LEFT.format("SIGTERM"), ranks=2, faults=("term@update:2/1",)), Start(0, ranks=2)),
-        "bits",
-    ),
-    Row(
-        "sigusr1",
-        "SIGUSR1",
-        "S with exit 75 after a save, then R",
-        "the signal within the extraction, then within the second epoch's k-means",
-        (
-            Start(75, LEFT.format("SIGUSR1"), faults=("usr@volume:3",)),
-            Start(75, LEFT.format("SIGUSR1"), faults=("usr@kmeans:2",)),
-            Start(0),
-        ),
-        "bits",
-    ),
-    Row(
-        "stop-file",
-        "Stop file",
-        "S with exit 75 after a save, then R",
-        "`touch RUN/stop` while two ranks train",
-        (
-            Start(75, LEFT.format("the stop file"), ranks=2, faults=("slow@update+",), meanwhile="stop file"),
-            Start(0, ranks=2),
-        ),
-        "bits",
-    ),
-    Row(
-        "sigterm-torchrun",
-        "SIGTERM to torchrun",
-        "S after a save (each rank exits 75, torchrun itself 1), then R",
-        "the signal to the launcher of two ranks",
-        (
-            _launched(1, "SIGTERM", "torchrun"),
-            Start(0, ranks=2),
-        ),
-        "bits",
-    ),
-    Row(
-        "sigterm-launch",
-        "SIGTERM, SIGUSR1 to `dcam_dist.launch`",
-        "S with exit 75 after a save, then R",
-        "either signal to the launcher of two ranks",
-        (
-            _launched(75, "SIGTERM", "launch"),
-            _launched(75, "SIGUSR1", "launch"),
-            Start(0, ranks=2),
-        ),
-        "bits",
-    ),
-    Row(
-        "time-limit",
-        "Time limit near",
-        "S with exit 75 before it, then R",
-        "`SLURM_JOB_END_TIME` in 13 s; then `training.max_minutes=0.2`",
-        (
-            Start(75, LEFT.format("the time limit"), faults=("slow@update+",), variables={"SLURM_JOB_END_TIME": "+13"}),
-            Start(75, LEFT.format("the time limit"), faults=("slow@update+",), settings={"training.max_minutes": 0.2}),
-            Start(0),
-        ),
-        "bits",
-    ),
-    Row(
-        "node-lost",
-        "Node lost",
-        "S, then R on fewer ranks",
-        "two torchruns `--nnodes 1:2` on one machine, one killed with its rank; then one rank",
-        tests=(
-            "tests/faults/test_training_node_lost.py",
-            f"{_HOSTS}a_lost_node_stops_the_other_and_the_training_goes_on_there",
-        ),
-    ),
-    Row(
-        "network-cut",
-        "Network cut",
-        "S, then R",
-        "two network namespaces, link down",
-        tests=(f"{_HOSTS}a_pulled_cable_stops_both_sides_in_time_and_each_says_whom_it_cannot_reach",),
-    ),
-    Row(
-        "hang",
-        "Hang",
-        "S within timeout + 5 s, naming the rank",
-        f"SIGSTOP of rank 1 of 2 within a step and within the extraction, `training.timeout_s={HANG_S}`",
-        (_hanging("update:2"), _hanging("volume:2"), Start(0, ranks=2)),
-        "bits",
-        tests=("tests/distributed/test_in_step.py::test_a_stopped_rank_is_named_within_timeout_and_five_seconds",),
-    ),
-    Row(
-        "out-of-step",
-        "Ranks out of step",
-        "S, then R",
-        "rank 1 of 2 draws one batch less than rank 0; then rank 1 goes on a phase behind",
-        (
-            Start(4, OUT_OF_STEP, 2, ("short@draw/1",), {"training.timeout_s": 20}),
-            Start(75, ranks=2, faults=("usr@update:2",)),
-            Start(4, OUT_OF_STEP, 2, ("behind@resume/1",), {"training.timeout_s": 20}),
-            Start(0, ranks=2),
-        ),
-        "bits",
-    ),
-    Row(
-        "other-checkpoint",
-        "Ranks see different checkpoints",
-        "S, then R",
-        "rank 1 of 2 reads the one before the newest, as through a stale network file system",
-        (
-            Start(75, ranks=2, faults=("usr@update:2",)),
-            Start(3, r"the ranks have different checkpoints", 2, ("older@newest/1",), {"training.timeout_s": 20}),
-            Start(0, ranks=2),
-        ),
-        "bits",
-    ),
+    *ENDINGS,
+    *AMONG_RANKS,
     Row(
         "disk-full",
         "Disk full at a save",
@@ -244,6 +97,28 @@ ROWS = (
         ),
     ),
     Row(
+        "spoiled",
+        "Weights go bad in a step that was finite",
+        "S with the checkpoint before that step kept, then R",
+        "a weight is made NaN after a step, with SIGUSR1 in the next one; then after an epoch's last step",
+        (
+            Start(75, r"asked to leave by SIGUSR1: ", faults=("spoil@update.end", "usr@update:2")),
+            Start(3, r"are not finite", faults=("spoil@update.end:3",), before="assert finite weights"),
+            Start(0, r"going on at epoch 1, train, step 3", before="assert finite weights"),
+        ),
+        "bits",
+    ),
+    Row(
+        "empty-clusters",
+        "Empty clusters",
+        "R: a populous one is split, counted in the metrics",
+        "7 of 9 cases get the same features, and clusters begin at random cases (`clustering.backend=torch`)",
+        (
+            Start(0, ranks=2, faults=("twins@cases+",), settings=AT_RANDOM),
+            Start(0, r"already finished", ranks=2, settings=AT_RANDOM, before="assert clusters were refilled"),
+        ),
+    ),
+    Row(
         "collapse",
         "Collapse: one cluster holds nearly all",
         "S with the occupancy",
@@ -309,6 +184,22 @@ ROWS = (
                 options=("--change", "training.optimizer.lr"),
             ),
         ),
+    ),
+    Row(
+        "restarted-fresh",
+        "A scheduler restarts a command with `--fresh`",
+        "R: only the first start is a fresh one",
+        "`train --fresh`, left; the same with `SLURM_RESTART_COUNT=1`",
+        (
+            Start(75, faults=("usr@update:2",), options=("--fresh",)),
+            Start(
+                0,
+                r"going on at epoch 1, train, step 3",
+                options=("--fresh",),
+                variables={"SLURM_RESTART_COUNT": "1"},
+            ),
+        ),
+        "bits",
     ),
     Row(
         "out-of-memory",

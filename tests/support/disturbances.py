@@ -16,6 +16,7 @@ import torch
 from benchmarks.kill_chain import WORK, until
 from dcam_dist.metrics import match_to_previous
 from dcam_dist.runs import latest_checkpoint, read_checkpoint
+from dcam_dist.runs.metrics_log import read_metrics
 from dcam_dist.types import Phase
 
 
@@ -85,7 +86,7 @@ def _turn_clocks(run: Path) -> None:
 
 def _assert_finite(run: Path) -> None:
     checkpoint = latest_checkpoint(run)
-    assert checkpoint is not None
+    assert checkpoint is not None, "no checkpoint is left"
     for name, tensor in checkpoint.engine.items():
         assert torch.isfinite(tensor).all(), f"{name} is not finite"
 
@@ -101,6 +102,13 @@ def _assert_ids(run: Path) -> None:
         assert (best == np.arange(clusters)).all(), "clusters changed their ids"
 
 
+def _assert_refilled(run: Path) -> None:
+    """Clusters were refilled in some epoch, and in none is one empty."""
+    lines = read_metrics(run)
+    assert all(min(line["cluster_sizes"]) > 0 for line in lines), "a cluster is empty"
+    assert sum(line["repaired_clusters"] for line in lines) > 0, "no cluster was ever empty"
+
+
 BEFORE: dict[str, Callable[[Path], None]] = {
     "small disk": _small_disk,
     "larger disk": _larger_disk,
@@ -111,6 +119,7 @@ BEFORE: dict[str, Callable[[Path], None]] = {
     "turn the clocks of the checkpoints": _turn_clocks,
     "assert finite weights": _assert_finite,
     "assert clusters keep their ids": _assert_ids,
+    "assert clusters were refilled": _assert_refilled,
 }
 
 

@@ -5,6 +5,7 @@ PYTHONPATH=tests:. python tests/support/fault_matrix.py render   # writes the pa
 """
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "faults" / "faults.json"
 TESTS = "tests/faults/test_training_faults.py"
 FAULT, GUARD = f"{TESTS}::test_fault", f"{TESTS}::test_without_its_guard_the_same_test_fails"
 AS_JSON = ("starts", "kills")
+_PATH = re.compile(r"(?<![\w.…/])(/[^\s/:;,()\[\]]+)+/(?=[^\s/])")
 
 
 class Recorder:
@@ -53,9 +55,19 @@ def run(chosen: Sequence[str] = ()) -> int:
     code = pytest.main([*everything, *chosen], plugins=[recorder])
     before = json.loads(RESULTS.read_text(encoding="utf-8"))["tests"] if chosen else {}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    tree = {"hardware": machine(), "tests": dict(sorted({**before, **recorder.tests}.items()))}
+    tests = without_paths({**before, **recorder.tests})
+    tree = {"hardware": machine(), "tests": dict(sorted(tests.items()))}
     RESULTS.write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return int(code)
+
+
+def without_paths(tree: Any) -> Any:
+    """Of each path in what was said, its last name."""
+    if isinstance(tree, dict):
+        return {key: without_paths(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [without_paths(value) for value in tree]
+    return _PATH.sub("…/", tree) if isinstance(tree, str) else tree
 
 
 _INTRODUCTION = """\
@@ -122,14 +134,13 @@ def _seen(start: Mapping[str, Any]) -> str:
 
 
 def _plain(line: str) -> str:
-    """A line without the places of this machine."""
-    words = [word if not word.startswith("/") else f"…/{word.rpartition('/')[2]}" for word in line.split()]
-    return " ".join(words).removeprefix("dcam-dist: ").replace("|", "\\|").replace("<", "&lt;")
+    """A line as a cell of a table."""
+    return " ".join(line.split()).removeprefix("dcam-dist: ").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _guard(guard: Guard, tests: Mapping[str, Any]) -> str:
     passed, of = outcome(guard, tests)
-    seen = _plain(tests.get(f"{GUARD}[{guard.name}]", {}).get("seen", ""))
+    seen = _plain(tests.get(f"{GUARD}[{guard.name}]", {}).get("seen", "") if guard.row else guard.seen)
     row = next((row.fault for row in (*ROWS, *PROBES) if row.key == guard.row), guard.test.rpartition("::")[2])
     return f"| {guard.what} | {row.replace('test_', '').replace('_', ' ')} | {seen} | {passed} of {of} |"
 

@@ -1,5 +1,6 @@
 """What a row of the fault table is, and what a guard is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -71,13 +72,20 @@ class Guard:
     Attributes:
         name: How it is taken out: a key of ``guards.REMOVE``; or a name of its own.
         what: What it does.
+        seen: What is seen without it: a pattern of how the row fails, whose dots match line ends too; of a test, words.
         row: The row that fails without it.
-        seen: A pattern of what is then seen.
         test: Where no row fails, a test that takes it out and sees the harm.
+
+    Raises:
+        ValueError: When it does not say what is seen, or where: any failure would then prove it.
     """
 
     name: str
     what: str
+    seen: str
     row: str = ""
-    seen: str = ""
     test: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.seen or re.search(self.seen, "") or bool(self.row) == bool(self.test):
+            raise ValueError(f"the guard {self.name!r} says nothing of what is seen without it, or not where")

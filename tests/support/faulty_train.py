@@ -28,6 +28,7 @@ PLACES = {
     "cluster": "dcam_dist.training.cycle:cluster",
     "pca": "sklearn.decomposition:PCA.fit",
     "kmeans": "sklearn.cluster:KMeans.fit",
+    "cases": "dcam_dist.training.pseudo_labels:cluster_cases",
     "match": "dcam_dist.training.pseudo_labels:match_to_previous",
     "labels": "dcam_dist.distributed.collectives:broadcast_array",
     "reset": "dcam_dist.training.cycle:reset_head",
@@ -35,6 +36,7 @@ PLACES = {
     "draw": "dcam_dist.training.sampler:draw_batches",
     "forward": "dcam_dist.distributed.ddp:DdpEngine.forward",
     "backward": "dcam_dist.distributed.ddp:DdpEngine.backward",
+    "step": "dcam_dist.training.step:train_step",  # with either engine
     "update": "dcam_dist.distributed.ddp:DdpEngine.step",
     "metrics": "dcam_dist.runs.metrics_log:MetricsLog.write",
     "save": "dcam_dist.runs.checkpoints:write_checkpoint",
@@ -173,6 +175,25 @@ def _constant(original: Callable[..., Any], arguments: tuple[Any, ...], keywords
     return original(*arguments, **keywords) * 0.0 + 1.0
 
 
+def _twins(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Cluster as if the network gave the first case's features for all but the last two."""
+    from dataclasses import replace as changed
+
+    import numpy as np
+
+    features, *others = arguments
+    cases = len(features.features_NC)
+    row_N = np.where(np.arange(cases) < cases - 2, 0, np.arange(cases))
+    return original(changed(features, features_NC=features.features_NC[row_N]), *others, **keywords)
+
+
+def _spoil(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Make a weight NaN."""
+    result = original(*arguments, **keywords)
+    next(arguments[0].network.parameters()).data.view(-1)[0] = float("nan")
+    return result
+
+
 def _full(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """From here on no file may grow beyond a few bytes, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_FILE_BYTES, SMALL_FILE_BYTES))
@@ -217,6 +238,8 @@ KINDS: dict[str, Act] = {
     "perturb": _perturb,
     "short": _one_less,
     "constant": _constant,
+    "twins": _twins,
+    "spoil": _spoil,
     "full": _full,
     "older": _older,
     "behind": _behind,

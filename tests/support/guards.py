@@ -68,6 +68,25 @@ def _without_hashes() -> None:
     replace("dcam_dist.runs.sealed:_fingerprint", lambda original, content: Agreeing(original(content)))
 
 
+def _without_proven() -> None:
+    """Remove whatever is older than the newest few."""
+
+    def remove(original: Callable[..., Any], run: Any, newest: Any, keep: int, proven: Any) -> None:
+        original(run, newest, keep, None)
+
+    replace("dcam_dist.runs.checkpoints:_remove_old", remove)
+
+
+def _no_answers(watch: Any) -> Any:
+    from dcam_dist.distributed.roll_call import Roll
+
+    return Roll({}, {}, reachable=False, first=False)
+
+
+def _as_they_are(centroid_KP: Any, sizes_of: Any) -> Any:
+    return centroid_KP, sizes_of(centroid_KP), 0
+
+
 def _by_time(run: Any) -> Any:
     from dcam_dist.runs.places import FOLDER, place_of
 
@@ -90,5 +109,15 @@ REMOVE: dict[str, Callable[[], None]] = {
     "id matching": _instead("dcam_dist.metrics.epoch_matching:match_to_previous", _identity),
     "hashes": _without_hashes,
     "order by position": _instead("dcam_dist.runs.places:places", _by_time),
+    "time limit": _instead("dcam_dist.training.leaving:end_of_time", lambda _: float("inf")),
+    "in doubt": _instead("dcam_dist.training.boundary:_in_doubt", lambda _: False),
+    "disown": _instead("dcam_dist.training.boundary:Boundary.disown", _nothing),
+    "proven": _without_proven,
+    "lost ranks": _instead("dcam_dist.distributed.lost:naming_silent_ranks", lambda *_: nullcontext()),
+    "roll call": _instead("dcam_dist.distributed.roll_call:Watch.call", _no_answers),
+    "changed config": _instead("dcam_dist.runs.changes:_refuse", _nothing),
+    "first start": _instead("dcam_dist.runs.directory:first_start", lambda: True),
+    "recomputing": _instead("dcam_dist.models.checkpointing:is_recomputing", lambda: False),
+    "refilling": _instead("dcam_dist.clustering.repair:repair_empty_clusters", _as_they_are),
     "collapse": _instead("dcam_dist.training.collapse:refuse_collapse", _nothing),
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from faults.training_faults import HANG_S, LOSS_TOLERANCE, SMALL
+from faults.rank_faults import HANG_S
+from faults.training_faults import LOSS_TOLERANCE, SMALL
 from support.cohorts import settings
 from support.disturbances import BEFORE, MEANWHILE, unmount
 from support.fault_rows import Row, Start
