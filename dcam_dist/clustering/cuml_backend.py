@@ -1,6 +1,6 @@
 """The backend on one GPU: scaling in CuPy, PCA and k-means in cuML, on the memory of torch's tensors.
 
-The figures of the memory estimate come from the sources of cuML and cuVS 26.8; they have not been measured.
+What is said of cuML's memory comes from the sources of cuML 26.10 and cuVS 26.8; it has not been measured on a GPU.
 """
 
 import logging
@@ -45,8 +45,8 @@ class CumlBackend:
     Rank 0 clusters the rows of all ranks, which must fit into every rank's memory while they are gathered, and into
     its GPU's. Where the estimate says that they do not, torch clusters, which needs neither; a line in the log says so.
 
-    The same rows, settings and seed give the same axes, but may give slightly other centroids: cuML adds up in float32
-    in no fixed order (cuml #5731). A last update in float64 leaves only points that changed sides to show it.
+    cuML adds up in float32 in no fixed order, so the same seed may give centroids that differ in their last digits
+    (cuml #5731). One update more, in float64, makes them the same again, unless a point has changed sides.
 
     Attributes:
         device: ``cuda:N``, this rank's.
@@ -82,10 +82,12 @@ class CumlBackend:
         need, free = peak_bytes(shape, settings), self.libraries.free_bytes(self.device)
         if need > SHARE * free:
             log.warning(
-                "cuML would need about %.1f GB on %s for %d rows of %d channels, and %.1f GB are free: torch clusters",
+                "torch clusters: cuML would need about %.2f GB on %s for %d rows of %d channels, "
+                "more than %.0f %% of the %.2f GB that are free",
                 need / 1e9,
                 self.device,
                 *shape,
+                100 * SHARE,
                 free / 1e9,
             )
         return need <= SHARE * free

@@ -26,12 +26,12 @@ DATA = {
 def main(out: Path, backend: str) -> None:
     with open_processes(60) as context:
         ranks, found, failed = ranks_of(context), {}, {}
+        device = context.device if backend == "cuml" else "cpu"
 
         def fit(features, chosen, seed):
             mine = np.array_split(features, ranks.size)[ranks.rank]
-            return choose_backend(chosen.model_copy(update={"backend": backend}), len(features)).fit(
-                ArrayRows(mine), chosen, seed, ranks
-            )
+            asked = chosen.model_copy(update={"backend": backend})
+            return choose_backend(asked, len(features), device).fit(ArrayRows(mine), chosen, seed, ranks)
 
         for name, check in CHECKS.items():
             failed |= share_notes({name: problem} if (problem := told(check, fit)) else {}, context)
