@@ -24,7 +24,7 @@ from dcam_dist.errors import UsageError
 from dcam_dist.ingest.lookup import resolve_case_ids
 from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
 from dcam_dist.runs.artefact import source_of_run
-from dcam_dist.training.together import on_main
+from dcam_dist.training.together import on_main, together
 from dcam_dist.training.voxel_rows import stored_voxels
 from dcam_dist.training.voxels import CaseVoxels, VoxelSource, visit_voxels
 
@@ -107,6 +107,7 @@ def find_patterns(source: VoxelSource, case_ids: Sequence[str], out: Path) -> Cl
     """
     settings, context = pattern_settings(source.config), source.context
     seed = derived_seed(source.config.seed, "patterns", 0)
+    together(partial(choose_backend, settings, 0, context.device), context)  # one that is missing is told at once
     with stored_voxels(source, case_ids, out) as stored:
         backend = choose_backend(settings, stored.total, context.device)
         fit = by_size(backend.fit(stored.rows, settings, seed, ranks_of(context)))
