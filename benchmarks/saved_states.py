@@ -56,6 +56,7 @@ def state_of(index: int, *, numbers: int = 1000) -> Checkpoint:
         generators={f"{rank}/cpu": rng.integers(0, 256, 64, dtype=np.uint8) for rank in range(2)},
         best=BestWeights(1, float("inf"), {"w": torch.from_numpy(floats(numbers))}),
         proven=Position(position.epoch, Phase.EXTRACT, 3),
+        sound=Position(position.epoch, Phase.EXTRACT, 2),
         ranks=2,
         threads=3,
     )

@@ -29,6 +29,10 @@ class Diverged(DataError):
     """Loss, gradients or features are no longer finite: the newest weights are not good."""
 
 
+class Collapsed(DataError):
+    """Training has made a network that gives nearly all cases the same features: the newest weights are not good."""
+
+
 class VolumeDamaged(DataError):
     """A stored volume cannot be read. Met by one rank alone, which must say so itself."""
 

@@ -70,6 +70,8 @@ class Checkpoint:
         best: For early stopping.
         proven: The newest earlier checkpoint that was followed by a step with finite loss and gradients, so its weights
             are known to be good; ``None``: none is known to be.
+        sound: The newest earlier checkpoint from before an epoch's steps whose weights gave features that formed
+            clusters; ``None``: none is known to be, as in supervised runs.
         ranks: How many wrote it. Training goes on bit for bit on as many, with as many threads.
         threads: Compute threads of each.
     """
@@ -85,6 +87,7 @@ class Checkpoint:
     generators: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     best: BestWeights | None = None
     proven: Position | None = None
+    sound: Position | None = None
     ranks: int = 1
     threads: int = 1
 

@@ -87,7 +87,8 @@ def _state_of(checkpoint: Checkpoint, about: Mapping[str, Any]) -> Tree:
         "assignment": _assignment_tree(checkpoint.assignment),
         "previous": _assignment_tree(checkpoint.previous),
         "clustering": None if model is None else {name: getattr(model, name) for name in _FLAGS},
-        "proven": None if checkpoint.proven is None else position_tree(checkpoint.proven),
+        "proven": checkpoint.proven and position_tree(checkpoint.proven),
+        "sound": checkpoint.sound and position_tree(checkpoint.sound),
         "best": None if best is None else {"epoch": best.epoch, "loss": _number(best.loss)},
         "skipped": hand.skipped,
         "extract_stall_s": _number(hand.extract_stall_s),
@@ -114,7 +115,7 @@ def _arrays_of(checkpoint: Checkpoint) -> Arrays:
 
 
 def _checkpoint(state: Tree, arrays: Arrays, files: Mapping[str, bytes]) -> Checkpoint:
-    best, proven = state["best"], state.get("proven")  # which earlier versions did not write
+    best = state["best"]
     return Checkpoint(
         position=_position(state["position"]),
         case_id_N=_ids(state["case_id"]),
@@ -130,10 +131,16 @@ def _checkpoint(state: Tree, arrays: Arrays, files: Mapping[str, bytes]) -> Chec
             if name.startswith(_GENERATOR)
         },
         best=best and BestWeights(int(best["epoch"]), float(best["loss"]), safetensors.torch.load(files[BEST])),
-        proven=None if proven is None else _position(proven),
+        proven=_position_if_known(state, "proven"),
+        sound=_position_if_known(state, "sound"),
         ranks=int(state["ranks"]),
         threads=int(state["threads"]),
     )
+
+
+def _position_if_known(state: Tree, name: str) -> Position | None:
+    tree = state.get(name)  # which earlier versions did not write
+    return None if tree is None else _position(tree)
 
 
 def _position(tree: Tree) -> Position:

@@ -9,6 +9,7 @@ import logging
 import resource
 import shutil
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from dcam_dist.cohort.durable import sync
@@ -30,8 +31,8 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     Args:
         run: The run's directory.
         checkpoint: What is saved.
-        keep: How many of the newest are kept; among them, or besides, the newest that does not close a run and the one
-            that ``checkpoint`` calls proven.
+        keep: How many of the newest are kept; among them, or besides, the newest that does not close a run and those
+            that ``checkpoint`` calls proven and sound.
 
     Returns:
         Its folder.
@@ -58,7 +59,7 @@ def write_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
         ) from None
     finally:
         shutil.rmtree(side, ignore_errors=True)
-    _remove_old(run, checkpoint.position, keep, checkpoint.proven)
+    _remove_old(run, checkpoint.position, keep, (checkpoint.proven, checkpoint.sound))
     return final
 
 
@@ -147,12 +148,12 @@ def _make_folder(folder: Path) -> None:
         sync(folder.parent)
 
 
-def _remove_old(run: Path, newest: Position, keep: int, proven: Position | None) -> None:
+def _remove_old(run: Path, newest: Position, keep: int, good: Collection[Position | None]) -> None:
     """All but the newest few up to the one just written; of those after it, whatever training had to pass over."""
     by_position = {place.position: place for place in reversed(places(run)) if place.position <= newest}
     ordered = sorted(by_position.values(), reverse=True)
     kept = ordered[:keep] + [place for place in ordered if place.position.phase is not Phase.DONE][:1]
-    kept += [place for place in ordered if place.position == proven]
+    kept += [place for place in ordered if place.position in good]
     for place in places(run):
         if place not in kept and not (place.position > newest and _intact(place)):
             _remove(place.folder)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 
 from dcam_dist.distributed import ProcessContext, share_notes
 from dcam_dist.errors import EnvironmentFault, StopRequested
+from dcam_dist.runs import Checkpoint
 from dcam_dist.training.leaving import TIME_LIMIT, Leaving
 from dcam_dist.training.state import CycleState
-from dcam_dist.types import Position
+from dcam_dist.types import Phase, Position
 
 _SAVE, _LEAVE, _CASE = "save", "leave", "case "
 SPARE_S = 10.0
@@ -22,7 +23,7 @@ class Boundary:
         self,
         context: ProcessContext,
         *,
-        save: Callable[[CycleState, Position | None], None] = lambda *_: None,
+        save: Callable[[CycleState, Position | None, Position | None], None] = lambda *_: None,
         go_back: Callable[[Position | None, bool], Position | None] = lambda *_: None,
         every_s: float = float("inf"),
         leaving: Leaving | None = None,
@@ -31,6 +32,7 @@ class Boundary:
         self._leaving = leaving or Leaving()
         self._saved_at: Position | None = None
         self._proven: Position | None = None
+        self._sound: Position | None = None
         self._began_at: Position | None = None
         self._resumed = False
         self._saved_s = self._crossed_s = time.monotonic()
@@ -67,32 +69,36 @@ class Boundary:
         """A step was taken, so the weights that were last saved gave a finite loss and finite gradients."""
         self._proven = self._saved_at
 
-    def disown(self) -> str:
-        """Training has diverged: the checkpoints after the proven one, also those of earlier starts, go.
+    def vouch(self, epoch: int) -> None:
+        """The features that open an epoch have formed clusters, and so would those of the weights saved before them."""
+        if self._saved_at is not None and self._saved_at >= Position(epoch, Phase.EXTRACT):
+            self._sound = self._saved_at
+
+    def disown(self, *, collapsed: bool = False) -> str:
+        """The weights are not good: the checkpoints after the last good one, also those of earlier starts, go.
+
+        Args:
+            collapsed: Whether the features no longer form clusters. A step shows whether weights lead to finite values,
+                but not that: then the last good one is from before the epoch.
 
         Returns:
             What is left and what to do, on rank 0.
         """
         if not self._context.is_main:
             return "rank 0 says how to go on"
-        left = self._go_back(self._proven, self._resumed)
+        good = self._sound if collapsed else self._proven
+        left = self._go_back(good, self._resumed)
         if left is None:
             return f"no good weights were saved yet: {_GO_ON}"
-        if self._proven is None or left > self._proven:
+        if good is None or left > good:
             return f"the only checkpoint, at {left}, leads here again: begin anew with --fresh and {_RATE}"
         return f"the checkpoint at {left} holds good weights: {_GO_ON}"
 
-    def begin(self, position: Position, *, resumed: bool, proven: Position | None = None) -> None:
-        """The run begins here, or goes on from a checkpoint here.
-
-        Args:
-            position: Where.
-            resumed: Whether there is a checkpoint.
-            proven: What it calls proven.
-        """
-        self._began_at, self._resumed, self._proven = position, resumed, proven
-        if resumed:
-            self._saved_at = position
+    def begin(self, position: Position, checkpoint: Checkpoint | None) -> None:
+        """The run begins here, or goes on from a checkpoint here."""
+        self._began_at, self._resumed = position, checkpoint is not None
+        if checkpoint is not None:
+            self._saved_at, self._proven, self._sound = position, checkpoint.proven, checkpoint.sound
 
     def saving_s(self) -> float:
         """Seconds spent in saving since this was last asked."""
@@ -126,7 +132,7 @@ class Boundary:
         if state.position == self._saved_at or _in_doubt(state):
             return
         started = time.monotonic()
-        self._save(state, self._proven)
+        self._save(state, self._proven, self._sound)
         self._saved_at, self._saved_s = state.position, time.monotonic()
         self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
         self._spent_s += self._saved_s - started

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from dcam_dist.distributed import agree_on_place
-from dcam_dist.errors import Diverged
+from dcam_dist.errors import Collapsed, Diverged
 from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.extract import Extraction, extract_readable
 from dcam_dist.training.job import TrainingJob
@@ -45,7 +45,8 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
 
     Raises:
         RankLost: When the ranks are at different places.
-        Diverged: When the weights are no longer good; the checkpoints that hold such are gone. Says how to go on.
+        Diverged, Collapsed: When the weights are no longer good; the checkpoints that hold such are gone. Says how to
+            go on.
     """
     try:
         while state.position.phase is not Phase.DONE:
@@ -55,8 +56,9 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
                 job.boundary.close_epoch(state)
             if state.position.phase is not Phase.DONE:
                 job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
-    except Diverged as error:
-        raise Diverged(f"{error}; {job.boundary.disown()}") from None
+    except (Diverged, Collapsed) as error:
+        way_on = job.boundary.disown(collapsed=isinstance(error, Collapsed))
+        raise type(error)(f"{error}; {way_on}") from None
     return state
 
 
@@ -81,6 +83,7 @@ def cluster(job: TrainingJob, state: CycleState) -> CycleState:
     job.progress.phase(state.position, 0)
     previous = state.clustered.assignment if state.clustered else None
     clustered = cluster_cases(state.features, previous, state.position.epoch, job)
+    job.boundary.vouch(state.position.epoch)
     seconds = state.spent("cluster", time.perf_counter() - started)
     closing = state.position.epoch >= job.config.training.epochs
     return state.then(Phase.DONE if closing else Phase.RESET, clustered=clustered, previous=previous, seconds=seconds)

@@ -23,8 +23,8 @@ def cluster_cases(features: FeatureTable, previous: Assignment | None, epoch: in
         job: Backend, settings and the training cases.
 
     Raises:
-        DataError: When the features cannot be clustered, one cluster holds nearly all cases, or the ranks end up with
-            different labels.
+        DataError: When the features cannot be clustered, or the ranks end up with different labels.
+        Collapsed: When one cluster holds nearly all cases.
     """
     backend, settings, context = job.backend, job.config.clustering, job.context
     mine = _own_rows(features.features_NC, context)

@@ -170,12 +170,12 @@ def _boundary(job: TrainingJob, run: Path, leaving: Leaving, checkpoint: Checkpo
         every_s=every_s,
         leaving=leaving,
     )
-    boundary.begin(at, resumed=checkpoint is not None, proven=checkpoint.proven if checkpoint else None)
+    boundary.begin(at, checkpoint)
     return boundary
 
 
-def _save(job: TrainingJob, run: Path, state: CycleState, proven: Position | None) -> None:
-    checkpoint = replace(checkpoint_of(job, state), proven=proven)
+def _save(job: TrainingJob, run: Path, state: CycleState, proven: Position | None, sound: Position | None) -> None:
+    checkpoint = replace(checkpoint_of(job, state), proven=proven, sound=sound)
 
     def write() -> None:
         write_checkpoint(run, checkpoint, job.config.training.keep_checkpoints)

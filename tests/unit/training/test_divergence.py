@@ -5,7 +5,7 @@ import torch
 from support.cohorts import settings
 
 from dcam_dist.config import load_config
-from dcam_dist.errors import Diverged, StopRequested
+from dcam_dist.errors import DataError, Diverged, StopRequested
 from dcam_dist.runs import checkpoint_files, latest_checkpoint
 from dcam_dist.runs.places import places
 from dcam_dist.training import cycle, leaving, train
@@ -134,9 +134,12 @@ def test_good_weights_outlive_the_starts_between_a_bad_step_and_its_discovery(sp
 
 
 def test_a_run_that_went_on_is_never_left_without_a_checkpoint(spoil_first_epoch, monkeypatch, caplog):
-    state_of = checkpoint_files._state_of  # of an earlier version: none says which one is known to be good
-    old = lambda *given: {name: part for name, part in state_of(*given).items() if name != "proven"}  # noqa: E731
-    monkeypatch.setattr(checkpoint_files, "_state_of", old)
+    state_of = checkpoint_files._state_of
+
+    def of_an_earlier_version(*given):
+        return {name: part for name, part in state_of(*given).items() if name not in ("proven", "sound")}
+
+    monkeypatch.setattr(checkpoint_files, "_state_of", of_an_earlier_version)
     settings_of_run = spoil_first_epoch()
     with pytest.raises(Diverged, match=r"not finite.*begin anew with --fresh"):
         train(settings_of_run)
@@ -146,3 +149,49 @@ def test_a_run_that_went_on_is_never_left_without_a_checkpoint(spoil_first_epoch
         train(settings_of_run)
     train(settings_of_run, fresh=True)
     assert latest_checkpoint(settings_of_run.output).finished
+
+
+def collapse_at(monkeypatch, lr):
+    """At one rate of learning, the last step of epoch 2 leaves a network that gives all cases the same features."""
+    original = epoch_module.train_step
+
+    def train_step(job, parts, batch_B, label_N, rate):
+        taken = original(job, parts, batch_B, label_N, rate)
+        steps.append(1)
+        if len(steps) == 2 * STEPS and job.config.training.optimizer.lr == lr:
+            with torch.no_grad():
+                for weight in job.engine.network.body.parameters():
+                    weight.zero_()
+        return taken
+
+    steps = []
+    monkeypatch.setattr(epoch_module, "train_step", train_step)
+    return steps
+
+
+@pytest.mark.parametrize("minutes", [0, 1000])
+def test_the_advice_after_a_collapse_works(tmp_path, small_cohort, monkeypatch, minutes):
+    run, often = tmp_path / "r", {"training__checkpoint_minutes": minutes, "training__epochs": 3}
+    steps = collapse_at(monkeypatch, lr=0.05)
+    monkeypatch.setattr(extract_module, "VOLUMES_BETWEEN_MEETINGS", 2)
+    went_back = r"epoch 3: one cluster holds 100% .*; the checkpoint at epoch 2, \w+.* holds good weights: go on with a"
+    with pytest.raises(DataError, match=went_back + r" lower training\.optimizer\.lr and --change training\.opt"):
+        train(config(small_cohort, run, **often))
+    assert latest_checkpoint(run).position < Position(1, Phase.TRAIN, 1)
+    steps[:] = [1] * STEPS  # of epoch 1
+    with pytest.raises(DataError, match=went_back):
+        train(config(small_cohort, run, **often))
+    steps[:] = [1] * STEPS
+    train(config(small_cohort, run, **often, training__optimizer__lr=0.01), changes=["training.optimizer.lr"])
+    assert latest_checkpoint(run).finished
+
+
+def test_the_advice_after_a_collapse_in_epoch_2_works(tmp_path, small_cohort, monkeypatch):
+    run = tmp_path / "r"
+    collapse_at(monkeypatch, lr=0.05)[:] = [1] * STEPS
+    with pytest.raises(
+        DataError, match=r"epoch 2: one cluster.*no good weights were saved yet: go on.*--change training\."
+    ):
+        train(config(small_cohort, run))
+    train(config(small_cohort, run, training__optimizer__lr=0.01), changes=["training.optimizer.lr"])
+    assert latest_checkpoint(run).finished
