@@ -1,12 +1,32 @@
 """``features``: the lung-pooled features of a cohort's cases under a finished run's network."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dcam_dist.cohort import Cohort
+from dcam_dist.cohort.manifest import read_seal
 from dcam_dist.distributed import ProcessContext, open_processes
-from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
+from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run, write_features
+from dcam_dist.runs.artefact import source_of_run
+from dcam_dist.runs.feature_files import check_suffix
+from dcam_dist.runs.provenance import versions
 from dcam_dist.training import extract_features
+from dcam_dist.training.together import on_main
 from dcam_dist.types import FeatureTable, Split
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSummary:
+    """What was written.
+
+    Attributes:
+        table: The features.
+        is_main: Whether this is rank 0.
+    """
+
+    table: FeatureTable
+    is_main: bool
 
 
 def run_features(run: str | Path, *, cohort: str | Path | None = None, split: Split | None = None) -> FeatureTable:
@@ -25,8 +45,33 @@ def run_features(run: str | Path, *, cohort: str | Path | None = None, split: Sp
     """
     restored = restore_run(run)
     opened = open_cohort_of(restored, cohort)
-    with open_processes() as context:
+    with open_processes(restored.config.training.timeout_s) as context:
         return features_in(restored, opened, context, split)
+
+
+def write_run_features(
+    run: str | Path, out: Path, *, cohort: str | Path | None = None, split: Split | None = None
+) -> FeatureSummary:
+    """As ``run_features``, and write them to a file, ``.safetensors``, ``.npz`` or ``.csv``.
+
+    Raises:
+        UsageError: As ``run_features``, or a file of another suffix.
+        DataError: As ``run_features``.
+        EnvironmentFault: When the file cannot be written.
+    """
+    check_suffix(out)
+    restored = restore_run(run)
+    opened = open_cohort_of(restored, cohort)
+    with open_processes(restored.config.training.timeout_s) as context:
+        table = features_in(restored, opened, context, split)
+        about = {
+            **origin(restored, opened),
+            "split": split or "all",
+            "last_relu": restored.config.training.last_relu,
+            "versions": versions(),
+        }
+        on_main(partial(write_features, out, table, about), context)
+        return FeatureSummary(table, context.is_main)
 
 
 def features_in(run: RestoredRun, cohort: Cohort, context: ProcessContext, split: Split | None = None) -> FeatureTable:
@@ -40,3 +85,12 @@ def features_in(run: RestoredRun, cohort: Cohort, context: ProcessContext, split
         context,
         last_relu=run.config.training.last_relu,
     )
+
+
+def origin(run: RestoredRun, cohort: Cohort) -> dict[str, str]:
+    """What names a run and its cohort without saying where they are.
+
+    Raises:
+        DataError: When the cohort has no seal.
+    """
+    return {**source_of_run(run), "cohort_seal": read_seal(cohort.path)}

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from dcam_dist.commands.assign import assign
+from dcam_dist.commands.cluster import cluster
 from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
 from dcam_dist.commands.evaluate import evaluate
+from dcam_dist.commands.features import features
 from dcam_dist.commands.ingest import ingest
 from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
+from dcam_dist.commands.select_k import select_k
 from dcam_dist.commands.train import train
 from dcam_dist.commands.validate import validate
 
@@ -44,5 +48,5 @@ def _options(
     log_to_console()
 
 
-for verb in (phantom, ingest, validate, train, evaluate, maps, demo):
+for verb in (phantom, ingest, validate, train, evaluate, maps, features, select_k, cluster, assign, demo):
     app.command()(verb)

@@ -16,7 +16,7 @@ from dcam_dist.distributed.control import Control, use_control
 from dcam_dist.distributed.lost import end_when_lost, memory_fault, naming_silent_ranks
 from dcam_dist.distributed.meeting import Meeting, alone, join
 from dcam_dist.distributed.roll_call import Watch
-from dcam_dist.errors import DcamError, EnvironmentFault, RankLost
+from dcam_dist.errors import DcamError, EnvironmentFault, FailedElsewhere, RankLost
 from dcam_dist.launchers import read_launch
 from dcam_dist.models.norm import use_statistics_group
 from dcam_dist.parent_death import die_with_parent
@@ -89,7 +89,8 @@ def open_processes(timeout_s: float = 600) -> Iterator[ProcessContext]:
         raise
     finally:
         if not isinstance(ended, RankLost):  # taking groups apart would wait for the lost rank; this process ends soon
-            if watch and not watch.leave(_exit_code(ended)) and isinstance(ended, EnvironmentFault):
+            own = not isinstance(ended, FailedElsewhere)
+            if watch and not watch.leave(_exit_code(ended), own=own) and isinstance(ended, EnvironmentFault):
                 ended.quiet = True  # several ranks have met the same
             _leave(ended, context)
 

@@ -77,7 +77,7 @@ class Watch(threading.Thread):
         self._alarm_s, self._alarm = alarm_s, alarm
         self._wake, self._done = threading.Event(), threading.Event()
         self._exit_code: int | None = None
-        self._first_to_fail = True
+        self._own = self._first_to_fail = True
         self._asked: set[str] = set()
         self._alarms, self._alarmed_s = 0, time.monotonic()
         self._roll = Roll({}, {}, reachable=False, first=False)
@@ -88,13 +88,17 @@ class Watch(threading.Thread):
         self._done.wait(PATIENCE_S + 0.5)
         return self._roll
 
-    def leave(self, exit_code: int) -> bool:
+    def leave(self, exit_code: int, *, own: bool = True) -> bool:
         """Tell the others that this rank leaves by itself, and end the thread.
 
+        Args:
+            exit_code: With which it ends.
+            own: Whether an error is its own, and not that of another rank which will tell it.
+
         Returns:
-            Whether no rank has left with an error before.
+            Whether no rank has left with an error of its own before.
         """
-        self._exit_code = exit_code
+        self._own, self._exit_code = own, exit_code
         self._wake.set()
         self.join(1.0)
         return self._first_to_fail
@@ -105,7 +109,8 @@ class Watch(threading.Thread):
             while self._exit_code is None:
                 self._serve()
             self._store.set(f"left/{self._control.rank}", str(self._exit_code))
-            self._first_to_fail = not self._exit_code or self._store.add("failed", 1) == 1
+            fails = bool(self._exit_code) and self._own
+            self._first_to_fail = not fails or self._store.add("failed", 1) == 1
         except RuntimeError:  # the store is gone, and nobody can be asked any more
             self._done.set()
 

@@ -55,7 +55,7 @@ def read_features(path: Path) -> FeatureTable:
         UsageError: No such file, or a suffix of no format.
         DataError: Anything else than a feature file; names the file and the row, never a case.
     """
-    reader = READERS[_suffix(path)]
+    reader = READERS[check_suffix(path)]
     try:
         with open_plain(path) as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -84,7 +84,7 @@ def write_features(path: Path, table: FeatureTable, about: Mapping[str, Any]) ->
         DataError: When the table is not one that ``read_features`` would give.
         OSError: When it cannot be written.
     """
-    writer = WRITERS[_suffix(path)]
+    writer = WRITERS[check_suffix(path)]
     try:
         _table(np.asarray(table.features_NC), list(table.case_id_N))
     except ValueError as error:
@@ -96,7 +96,12 @@ def write_features(path: Path, table: FeatureTable, about: Mapping[str, Any]) ->
     replace_file(path, content)
 
 
-def _suffix(path: Path) -> str:
+def check_suffix(path: Path) -> str:
+    """The suffix of a feature file's name.
+
+    Raises:
+        UsageError: When it is that of no format.
+    """
     if path.suffix not in READERS:
         raise UsageError(f"{path}: a feature file is called {', '.join(f'*{suffix}' for suffix in READERS)}")
     return path.suffix

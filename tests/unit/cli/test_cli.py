@@ -17,7 +17,19 @@ import dcam_dist as package
 from dcam_dist.__main__ import main
 from dcam_dist.runs import open_run_directory, read_run_config
 
-VERBS = ("phantom", "ingest", "validate", "train", "evaluate", "maps", "demo")
+VERBS = (
+    "phantom",
+    "ingest",
+    "validate",
+    "train",
+    "evaluate",
+    "maps",
+    "features",
+    "select-k",
+    "cluster",
+    "assign",
+    "demo",
+)
 HEAVY = {"torch", "zarr", "SimpleITK", "sklearn", "dask", "matplotlib"}
 
 
@@ -59,7 +71,7 @@ def modules_after(statement):
 def test_help_names_every_verb_and_the_exit_codes(command):
     code, out, err = command("--help")
     assert (code, err) == (0, "")
-    listed = re.findall(r"^  (\w+) +\S", out.partition("Commands:")[2].partition("\n\n")[0], flags=re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) +\S", out.partition("Commands:")[2].partition("\n\n")[0], flags=re.MULTILINE)
     assert tuple(listed) == VERBS
     assert "0 done, 2 usage or configuration, 3 data, 4 environment" in " ".join(out.split())
 

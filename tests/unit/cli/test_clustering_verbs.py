@@ -1,0 +1,115 @@
+"""``features``, ``cluster`` and ``assign`` on the command line: what they say, and their errors in one line."""
+
+import csv
+import shutil
+
+import pytest
+from support.cohorts import damage_case
+
+from dcam_dist.__main__ import main
+from dcam_dist.runs import read_artefact, read_features
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The command line in this process: exit code, and lines of stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["dcam-dist", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code or 0, out.splitlines(), err.splitlines()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def test_features(tmp_path_factory, dcam_run):
+    from dcam_dist.analysis import write_run_features
+
+    path = tmp_path_factory.mktemp("features") / "test.safetensors"
+    write_run_features(dcam_run, path, split="test")
+    return path
+
+
+@pytest.mark.parametrize(("split", "cases"), [("train", 9), ("test", 4), ("all", 13)])
+def test_features_are_written(command, tmp_path, dcam_run, split, cases):
+    out = tmp_path / "new" / "f.csv"
+    code, told, err = command("features", dcam_run, "--out", out, "--split", split)
+    assert (code, told, err) == (0, [f"written: {out}, {cases} cases, 8 channels"], [])
+    assert len(read_features(out).case_id_N) == cases
+
+
+def test_from_a_run_to_clusters_of_its_test_cases(command, tmp_path, dcam_run, test_features):
+    saved, table = tmp_path / "clusters", tmp_path / "test.csv"
+    code, told, err = command("cluster", dcam_run, "--out", saved, "clustering.clusters=2", "clustering.backend=torch")
+    assert (code, err) == (0, [])
+    assert told[0] == "space: PCA 4 of scaled lung-pooled features"
+    assert told[1].startswith("2 clusters of 9 rows by torch: sizes ")
+    assert told[2].startswith("inertia ") and "silhouette" in told[2] and "Davies-Bouldin" in told[2]
+    assert told[3].endswith("with 9 training rows no p-value is below 0.1, so none can be found")
+    assert told[4].startswith(f"written: {saved} and {saved}/clusters.csv; next: dcam-dist assign {saved} ")
+    assert read_artefact(saved).clusters == 2
+    code, told, err = command("assign", saved, test_features, "--out", table, "--level", 0.2)
+    assert (code, err) == (0, [])
+    assert told[0].startswith("4 rows in 2 clusters: ") and told[2] == f"written: {table}"
+    with table.open(newline="") as stream:
+        assert [row["case_id"] for row in csv.DictReader(stream)] == list(read_features(test_features).case_id_N)
+
+
+def test_a_run_assigns_too(command, tmp_path, dcam_run, test_features):
+    code, told, err = command("assign", dcam_run, test_features, "--out", tmp_path / "c.csv", "--backend", "torch")
+    assert (code, err) == (0, [])
+    assert told[0].startswith("4 rows in 3 clusters: ")
+
+
+def test_errors_are_one_line_with_their_exit_code(command, tmp_path, dcam_run, test_features):
+    (tmp_path / "broken.npz").write_bytes(b"PK")
+    few, out = tmp_path / "few.csv", tmp_path / "c.csv"
+    few.write_text("case_id,a\nx,1\n")
+    saved = tmp_path / "saved"
+    command("cluster", dcam_run, "--out", saved)
+    damaged = shutil.copytree(saved, tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"\0" * 100)
+    for code, line, *arguments in (
+        (2, "no run here", "features", tmp_path, "--out", out),
+        (2, "*.safetensors", "features", dcam_run, "--out", tmp_path / "f.pt"),
+        (2, "no run here", "cluster", tmp_path / "gone", "--out", tmp_path / "a"),
+        (2, "did you mean clustering.clusters", "cluster", few, "--out", tmp_path / "a", "clustering.cluster=3"),
+        (3, "1 training cases cannot form 6 clusters", "cluster", few, "--out", tmp_path / "a"),
+        (3, "no feature file", "cluster", tmp_path / "broken.npz", "--out", tmp_path / "a"),
+        (2, "is no clustering; choose another --out", "cluster", dcam_run, "--out", tmp_path),
+        (2, "no clustering here", "assign", tmp_path, test_features, "--out", out),
+        (3, "model.safetensors is damaged", "assign", damaged, test_features, "--out", out),
+        (3, "1 channels", "assign", saved, few, "--out", out),
+        (2, "no such file", "assign", saved, tmp_path / "gone.csv", "--out", out),
+        (2, "--level 2", "assign", saved, few, "--out", out, "--level", 2),
+        (
+            4,
+            "cuML cannot be used",
+            "assign",
+            saved,
+            test_features,
+            "--out",
+            out,
+            "--backend",
+            "cuml",
+            "--device",
+            "cpu",
+        ),
+    ):
+        found, told, err = command(*arguments)
+        assert (found, told, len(err)) == (code, [], 1), (arguments, err)
+        assert err[0].startswith("dcam-dist: ") and line in err[0]
+    assert not out.exists() and not (tmp_path / "a").exists()
+
+
+def test_a_damaged_case_is_named(command, tmp_path, dcam_run, small_cohort):
+    cohort = shutil.copytree(small_cohort, tmp_path / "c.zarr")
+    damage_case(cohort, "case004", "flip")
+    code, _, err = command("features", dcam_run, "--out", tmp_path / "f.csv", "--cohort", cohort)
+    assert code == 3 and len(err) == 1 and "case004" in err[0] and "--repair" in err[0]
+    assert not (tmp_path / "f.csv").exists()
