@@ -74,7 +74,7 @@ class CumlBackend:
         check_features(features_NC, settings)
         libraries = cast(Libraries, self.libraries)  # rank 0, which alone fits, has them
         fit = partial(self._fit, libraries, features_NC, settings, seed)
-        return fit_on_first(fit, features_NC.shape, settings, ranks)
+        return fit_on_first(self.name, fit, features_NC.shape, settings, ranks)
 
     def _usable(self, shape: tuple[int, int], settings: ClusteringConfig) -> bool:
         if self.libraries is None:

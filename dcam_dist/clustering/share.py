@@ -13,11 +13,12 @@ from dcam_dist.config.schema import ClusteringConfig
 
 
 def fit_on_first(
-    fit: Callable[[], ClusterFit], shape: tuple[int, ...], settings: ClusteringConfig, ranks: Ranks
+    backend: str, fit: Callable[[], ClusterFit], shape: tuple[int, ...], settings: ClusteringConfig, ranks: Ranks
 ) -> ClusterFit:
     """Fit on rank 0. All ranks call together.
 
     Args:
+        backend: Its name.
         fit: Called on rank 0 alone.
         shape: Rows, of all ranks, and channels.
         settings: Of the clustering.
@@ -30,8 +31,7 @@ def fit_on_first(
     kept, inertia, repaired = ranks.first(np.array(figures)).tolist()
     size_K = np.zeros(settings.clusters, dtype=np.int64) if made is None else made.size_K
     model = share_model(_empty(int(kept), shape[1], settings) if made is None else made.model, ranks)
-    name = "" if made is None else made.backend
-    return ClusterFit(model, ranks.first(size_K), inertia, int(repaired), name)
+    return ClusterFit(model, ranks.first(size_K), inertia, int(repaired), backend)
 
 
 def share_model(model: ClusterModel, ranks: Ranks) -> ClusterModel:

@@ -31,7 +31,9 @@ class SklearnBackend:
         """See ``ClusterBackend.fit``."""
         features_NC = ranks.all_rows(as_array(rows))
         check_features(features_NC, settings)
-        return fit_on_first(lambda: self._fit(features_NC, settings, seed), features_NC.shape, settings, ranks)
+        return fit_on_first(
+            self.name, lambda: self._fit(features_NC, settings, seed), features_NC.shape, settings, ranks
+        )
 
     def _fit(self, features_NC: Floats, settings: ClusteringConfig, seed: int) -> ClusterFit:
         model = _fit_projection(features_NC, settings)
