@@ -67,7 +67,7 @@ def stored_voxels(source: VoxelSource, case_ids: Sequence[str], out: Path) -> It
     points = 4 * here * _axes(config, channels)
     together(partial(check_room, {folder: features, Path(tempfile.gettempdir()): points}, total), context)
     if context.is_main:
-        log.info("features of %d voxels, %.2f GB, under %s", total, stored_bytes(total, channels) / GB, folder)
+        log.info("features of %d voxels, %.3g GB, under %s", total, stored_bytes(total, channels) / GB, folder)
     store = folder / f"rank-{context.rank:04d}.zarr"
     try:
         yield StoredVoxels(_extract(source, case_ids, store, rows_of_case), total)
