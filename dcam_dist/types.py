@@ -171,7 +171,7 @@ class Position:
     Attributes:
         epoch: From 0. After the last epoch come its closing extraction and clustering, which bear the epochs' number.
         phase: The phase that comes next, or in which the run is.
-        step: Steps of the training phase that are done.
+        step: Steps of the training phase that are done, or cases of which the extraction has the features.
     """
 
     epoch: int
@@ -179,5 +179,7 @@ class Position:
     step: int = 0
 
     def __str__(self) -> str:
-        step = f", step {self.step + 1}" if self.phase is Phase.TRAIN else ""
-        return f"epoch {self.epoch + 1}, {self.phase.name.lower()}{step}"
+        within = f", step {self.step + 1}" if self.phase is Phase.TRAIN else ""
+        if self.phase is Phase.EXTRACT and self.step:
+            within = f", volume {self.step + 1}"
+        return f"epoch {self.epoch + 1}, {self.phase.name.lower()}{within}"

@@ -13,7 +13,7 @@ from dcam_dist.distributed.collectives import (
 from dcam_dist.distributed.context import ProcessContext, open_processes
 from dcam_dist.distributed.ddp import DdpEngine
 from dcam_dist.distributed.engine import Engine, StepOutcome
-from dcam_dist.distributed.in_step import agree_on_place
+from dcam_dist.distributed.in_step import agree_on_place, come_to
 from dcam_dist.distributed.ranks import ContextRanks, ranks_of
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "all_true",
     "broadcast_array",
     "build_engine",
+    "come_to",
     "gather_rows",
     "max_over_ranks",
     "open_processes",

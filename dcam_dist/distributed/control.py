@@ -29,7 +29,7 @@ class Control:
         group: A gloo group of all ranks; ``None`` for a process alone.
         rank: Of this process.
         world_size: Number of processes.
-        place: Where in the program the ranks last agreed to be.
+        place: Where in the program this process is: the last boundary that it came to.
         doing: The exchange in which this process waits for the others, or nothing.
         since_s: When ``doing`` last changed, monotonic.
     """

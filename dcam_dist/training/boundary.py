@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
-from dcam_dist.distributed import ProcessContext, share_notes
+from dcam_dist.distributed import ProcessContext, come_to, share_notes
 from dcam_dist.errors import EnvironmentFault, StopRequested
 from dcam_dist.runs import Checkpoint
 from dcam_dist.training.leaving import TIME_LIMIT, Leaving
@@ -38,10 +38,13 @@ class Boundary:
         self._saved_s = self._crossed_s = time.monotonic()
         self._longest_save_s = self._longest_gap_s = self._spent_s = 0.0
 
-    def cross(self, state: Callable[[], CycleState], damaged: Mapping[str, str] | None = None) -> dict[str, str]:
+    def cross(
+        self, at: Position, state: Callable[[], CycleState], damaged: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """Meet the other ranks.
 
         Args:
+            at: Where this is, the same on all ranks; until the next boundary, messages about a lost rank name it.
             state: What a checkpoint at this place keeps; only asked for where one is made.
             damaged: What is wrong with cases that this rank alone has met.
 
@@ -49,9 +52,11 @@ class Boundary:
             What is wrong with the cases that any rank has met; the same on every rank.
 
         Raises:
+            RankLost: On all ranks, when they have come to different boundaries.
             StopRequested: On all ranks, after a save, when one was asked to leave.
             EnvironmentFault: On all ranks, when time is over before anything was done.
         """
+        come_to(str(at))
         mine = {_CASE + name: why for name, why in (damaged or {}).items()}
         notes = share_notes(self._wishes() | mine, self._context)
         if _SAVE in notes or _LEAVE in notes:

@@ -55,7 +55,7 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
             if state.between_epochs():
                 job.boundary.close_epoch(state)
             if state.position.phase is not Phase.DONE:
-                job.boundary.cross(lambda here=state: here)  # type: ignore[misc]
+                job.boundary.cross(state.position, lambda here=state: here)  # type: ignore[misc]
     except (Diverged, Collapsed) as error:
         way_on = job.boundary.disown(collapsed=isinstance(error, Collapsed))
         raise type(error)(f"{error}; {way_on}") from None
@@ -65,10 +65,14 @@ def run_phases(job: TrainingJob, state: CycleState, phases: Mapping[Phase, Phase
 def extract(job: TrainingJob, state: CycleState) -> CycleState:
     """Features of the training cases under the present weights; cases found damaged are set aside."""
     started = time.perf_counter()
+    done = 0 if state.features is None else len(state.features.case_id_N)
 
     def meet(volumes: int, so_far: Callable[[], FeatureTable]) -> None:
+        nonlocal done
+        done += volumes
         job.progress.advance(volumes)
-        job.boundary.cross(lambda: _within_extraction(state, so_far(), time.perf_counter() - started))
+        at = replace(state.position, step=done)
+        job.boundary.cross(at, lambda: _within_extraction(state, so_far(), time.perf_counter() - started))
 
     found = extract_training_features(job, state, meet)
     seconds = state.spent("extract", time.perf_counter() - started)

@@ -111,16 +111,18 @@ def _train_until_damage(
     """Take a step with each batch; stop before the first of which a case is damaged. Whether all were taken."""
     epoch, total = state.position.epoch, tally.steps + len(tally.batch_SB)
 
+    def position() -> Position:
+        return replace(state.position, step=tally.steps)
+
     def here() -> CycleState:
         seconds = state.spent("train", time.perf_counter() - started)
-        position = Position(epoch, state.position.phase, tally.steps)
-        return replace(state, position=position, training=tally.progress(), seconds=seconds)
+        return replace(state, position=position(), training=tally.progress(), seconds=seconds)
 
     with closing(_parts_of_batches(job, tally.batch_SB, epoch, tally.steps)) as steps:
         while len(tally.batch_SB):
             parts = next(steps)
             tally.stall_s += sum(part.stall_s for part in parts)
-            damaged = job.boundary.cross(here, _damaged(parts))
+            damaged = job.boundary.cross(position(), here, _damaged(parts))
             if damaged:
                 job.aside.add(damaged, epoch, "train")
                 return False

@@ -44,7 +44,7 @@ def stage_training_cases(job: TrainingJob, state: CycleState) -> TrainingJob:
         except DcamError as error:
             problem = error
         stop_together(problem, job.context)
-        job.boundary.cross(lambda: state)
+        job.boundary.cross(state.position, lambda: state)
     job.aside.add(share_notes(faults, job.context), state.position.epoch, "stage")
     return replace(job, cohort=staged_cohort(job.cohort, folder))
 

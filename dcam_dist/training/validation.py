@@ -82,7 +82,7 @@ def validate(job: TrainingJob, state: CycleState) -> Validation:
 
 
 def _meet(job: TrainingJob, state: CycleState) -> None:
-    job.boundary.cross(lambda: state)
+    job.boundary.cross(state.position, lambda: state)
 
 
 @torch.no_grad()

@@ -96,7 +96,7 @@ def _by_time(run: Any) -> Any:
 
 REMOVE: dict[str, Callable[[], None]] = {
     "tags": _instead("dcam_dist.distributed.control:_tag", lambda *_: 0),
-    "place": _instead("dcam_dist.distributed.in_step:agree_on_place", _nothing),
+    "place": _instead("dcam_dist.distributed.in_step:come_to", _nothing),
     "same checkpoint": _instead("dcam_dist.training.together:same_on_all_ranks", _nothing),
     "label hash": _instead("dcam_dist.distributed.collectives:same_everywhere", lambda *_: True),
     "shared notes": _instead("dcam_dist.distributed.collectives:share_notes", _only_mine),
