@@ -66,6 +66,13 @@ def test_a_run_assigns_too(command, tmp_path, dcam_run, test_features):
     assert told[0].startswith("4 rows in 3 clusters: ")
 
 
+def test_voxels_are_clustered_instead_of_scans(command, tmp_path, dcam_run):
+    out = tmp_path / "patterns"
+    code, told, _ = command("cluster", dcam_run, "--out", out, "--features", "voxel", "patterns.clusters=3")
+    assert (code, told) == (0, [f"3 patterns, 3 subtypes: {out}"])
+    assert read_artefact(out / "patterns").channels == 8
+
+
 def test_errors_are_one_line_with_their_exit_code(command, tmp_path, dcam_run, test_features):
     (tmp_path / "broken.npz").write_bytes(b"PK")
     few, out = tmp_path / "few.csv", tmp_path / "c.csv"

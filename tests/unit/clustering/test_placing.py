@@ -1,5 +1,7 @@
 """The same labels from every library, whatever is as near as can be; and the formula against plain ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -67,15 +69,21 @@ def test_of_equally_near_centroids_the_first_has_the_row():
     assert not placed.margin_N.any()
 
 
-def test_the_order_of_sums_does_not_decide():
-    """Ties that rounding parts: thirds are no float32, and the channels are added up in another order."""
+@pytest.mark.parametrize("library", [NUMPY, TORCH])
+def test_the_order_of_sums_does_not_decide(library):
+    """Rows whose channels cancel are as far from one centroid as from the other, but for the rounding of the sum."""
     rng = np.random.default_rng(2)
-    centroids = (rng.integers(-3, 4, (12, 9)) / 3).astype(np.float32)
-    rows = ((centroids[rng.integers(0, 12, 5000)] + centroids[rng.integers(0, 12, 5000)]) / 2).astype(np.float32)
-    order = rng.permutation(9)
-    one, other = place(rows, model_of(centroids)), place(rows[:, order], model_of(centroids[:, order]))
-    assert (one.margin_N < 1e-6).sum() > 1000
-    np.testing.assert_array_equal(one.label_N, other.label_N)
+    half = rng.normal(0, 1000, (5000, 8)).astype(np.float32)
+    rows = np.concatenate([half, -rng.permuted(half, axis=1)], axis=1)
+    model = replace(
+        model_of([[-1], [1]], channels=16),
+        components_PC=np.full((1, 16), 0.25, np.float32),
+        scale_C=np.full(16, 3, np.float32),
+    )
+    parted = ((rows.astype(np.float64) / 3) @ np.full(16, 0.25)) > 0
+    assert 1000 < parted.sum() < 4000  # rounding alone would give these the second centroid
+    for order in (np.arange(16), rng.permutation(16)):
+        assert not place(rows[:, order], model, library).label_N.any()
 
 
 def test_no_rows_and_one_row():
