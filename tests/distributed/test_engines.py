@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 from support.processes import python, torchrun
 
-pytest.importorskip("deepspeed")
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 JOBS = "tests/support/engine_jobs.py"
 ENGINES = ("ddp", "zero0", "zero1", "zero2")

@@ -81,7 +81,6 @@ def test_an_agent_that_hangs_after_its_ranks_is_ended_with_their_exit_code(tmp_p
 
 @pytest.mark.slow
 def test_the_deepspeed_launcher_is_understood(tmp_path):
-    pytest.importorskip("deepspeed")
     deepspeed = [sys.executable, "-m", "deepspeed.launcher.runner", "--num_gpus=2", "--master_port=29533"]
     with launched(tmp_path, command=[*deepspeed, JOBS, "quick", tmp_path], DS_ACCELERATOR="cpu") as one:
         assert one.end(200) == 0, one.everything

@@ -7,6 +7,7 @@ from support.fault_rows import Row, Start
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
 DEADLOCK_S = 6
 """``training.timeout_s`` where a guard's absence ends in ranks that wait for each other."""
+_LAUNCHERS = "tests/distributed/test_launchers.py::test_"
 _SAVES = "tests/faults/test_checkpoint_damage.py::test_"
 
 
@@ -102,6 +103,17 @@ ENDINGS = (
             Start(0, ranks=2),
         ),
         "bits",
+    ),
+    Row(
+        "zero-stopped",
+        "SIGTERM and stop file, `training.engine=deepspeed` (ZeRO 2)",
+        "S with exit 75 after a save, then R, to the last bit; or R with DDP where that is named, within 1e-5",
+        "the signal to `dcam_dist.launch` within an epoch, then the file under the launcher `deepspeed`",
+        tests=(
+            f"{_LAUNCHERS}a_request_to_leave_ends_both_launchers_with_the_trainings_exit_code",
+            f"{_LAUNCHERS}a_run_of_zero_that_was_stopped_ends_like_the_uninterrupted_one_to_the_last_bit",
+            f"{_LAUNCHERS}a_run_of_zero_goes_on_with_ddp_where_that_is_named",
+        ),
     ),
     Row(
         "time-limit",

@@ -71,8 +71,8 @@ def _without_hashes() -> None:
 def _without_proven() -> None:
     """Remove whatever is older than the newest few."""
 
-    def remove(original: Callable[..., Any], run: Any, newest: Any, keep: int, proven: Any) -> None:
-        original(run, newest, keep, None)
+    def remove(original: Callable[..., Any], run: Any, newest: Any, keep: int, good: Any) -> None:
+        original(run, newest, keep, ())
 
     replace("dcam_dist.runs.checkpoints:_remove_old", remove)
 

@@ -143,7 +143,7 @@ def _newest(run: Path) -> Position | None:
     return None if checkpoint is None else checkpoint.position
 
 
-def insist_close(run: Path, other: Path) -> None:
+def insist_close(run: Path, other: Path, tolerance: float = LOSS_TOLERANCE) -> None:
     """Two finished runs took the same steps and ended with the same clusters and nearly the same losses.
 
     Raises:
@@ -156,7 +156,7 @@ def insist_close(run: Path, other: Path) -> None:
     lines, others = (read_metrics(path) for path in (run, other))
     _insist([line["steps"] for line in lines] == [line["steps"] for line in others], "other numbers of steps")
     apart = max(abs(line["loss"] - also["loss"]) for line, also in zip(lines, others, strict=True))
-    _insist(apart <= LOSS_TOLERANCE, f"the losses differ by {apart}")
+    _insist(apart <= tolerance, f"the losses differ by {apart}")
 
 
 def _insist(true: bool, message: str) -> None:
