@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dcam_dist.cohort import open_cohort
 from dcam_dist.config import Config
 from dcam_dist.errors import UsageError
 from dcam_dist.runs.checkpoint_files import position_tree
 from dcam_dist.runs.checkpoints import latest_checkpoint
 from dcam_dist.runs.provenance import versions
+from dcam_dist.runs.restore import check_training_cases
 from dcam_dist.runs.run_config import read_run_config, replace_file, write_run_config
 from dcam_dist.types import Phase, Position
 
@@ -54,10 +56,10 @@ _NEVER = {
 
 
 def accept_changes(run: Path, config: Config, named: Collection[str]) -> None:
-    """Compare a run's configuration with the one to go on with; write down what was changed by name.
+    """Compare a run's configuration with the one to go on with; write down what was changed, by name or freely.
 
-    ``RUN/config.yaml`` becomes the new one, and ``RUN/history.jsonl`` gets a line: old and new values, the position
-    of the newest checkpoint, versions.
+    ``RUN/config.yaml``, by which evaluation and maps go, becomes the new one, and ``RUN/history.jsonl`` gets a line:
+    old and new values, the position of the newest checkpoint, versions.
 
     Args:
         run: Holds a run.
@@ -65,16 +67,20 @@ def accept_changes(run: Path, config: Config, named: Collection[str]) -> None:
         named: Keys (``section.key``) that may differ.
 
     Raises:
-        UsageError: When something else differs, or something that cannot change in a run; shows all differences.
+        UsageError: When something else differs, or something that cannot change in a run; shows all differences. When
+            another cohort has other training cases.
         DataError: When no checkpoint of the run verifies.
         OSError: When the directory cannot be written.
     """
-    found = differences(read_run_config(run), config)
+    before = read_run_config(run)
+    found = _differing(before, config, {"output": True})
     if not found:
         return
-    shown = ", ".join(f"{key}: {_text(old)} → {_text(new)}" for key, (old, new) in found.items())
-    _refuse(run, found, shown, named)
+    if decisive := differences(before, config):
+        _refuse(run, decisive, _shown(decisive), named)
     checkpoint = latest_checkpoint(run)
+    if checkpoint is not None and "data.cohort" in found and config.data.cohort is not None:
+        check_training_cases(open_cohort(config.data.cohort), checkpoint)
     if checkpoint is not None and config.training.epochs < _epochs_begun(checkpoint.position):
         begun = _epochs_begun(checkpoint.position)
         raise UsageError(f"{run}: has begun {begun} epochs; training.epochs={config.training.epochs} is less")
@@ -84,10 +90,10 @@ def accept_changes(run: Path, config: Config, named: Collection[str]) -> None:
         "versions": versions(),
     }
     history = run / HISTORY
-    before = history.read_bytes() if history.is_file() else b""
-    replace_file(history, before + json.dumps(entry).encode() + b"\n")
+    lines = history.read_bytes() if history.is_file() else b""
+    replace_file(history, lines + json.dumps(entry).encode() + b"\n")
     write_run_config(run, config)
-    _LOG.info("going on with %s", shown)
+    _LOG.info("going on with %s", _shown(found))
 
 
 def _epochs_begun(position: Position) -> int:
@@ -97,8 +103,7 @@ def _epochs_begun(position: Position) -> int:
 
 def differences(before: Config, now: Config) -> Differences:
     """What differs between two configurations among all that decides the trained weights."""
-    old, new = (dict(_leaves(config.model_dump(mode="json", exclude=_MAY_DIFFER))) for config in (before, now))
-    return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
+    return _differing(before, now, _MAY_DIFFER)
 
 
 def check_keys(named: Collection[str]) -> None:
@@ -111,6 +116,15 @@ def check_keys(named: Collection[str]) -> None:
     for key in named:
         if key not in known:
             raise UsageError(f"--change {key}: no such setting; name one as section.key, such as training.epochs")
+
+
+def _differing(before: Config, now: Config, but: Mapping[str, Any]) -> Differences:
+    old, new = (dict(_leaves(config.model_dump(mode="json", exclude=dict(but)))) for config in (before, now))
+    return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
+
+
+def _shown(found: Differences) -> str:
+    return ", ".join(f"{key}: {_text(old)} → {_text(new)}" for key, (old, new) in found.items())
 
 
 def _refuse(run: Path, found: Differences, shown: str, named: Collection[str]) -> None:

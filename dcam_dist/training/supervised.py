@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from dcam_dist.runs import BestWeights
+from dcam_dist.errors import UsageError
+from dcam_dist.runs import BestWeights, Checkpoint
 from dcam_dist.training.cycle import run_phases
 from dcam_dist.training.epoch import train_epoch
 from dcam_dist.training.job import TrainingJob
@@ -46,6 +47,23 @@ def train_on_labels(job: TrainingJob, state: CycleState) -> CycleState:
         trained, result = _validated(job, trained, result)
     job.on_epoch(result)
     return trained.next_epoch(Phase.TRAIN)
+
+
+def refuse_other_grades(job: TrainingJob, checkpoint: Checkpoint) -> None:
+    """Refuse to go on where the grades that were trained on are no longer the cohort's.
+
+    Raises:
+        UsageError: Says how many differ.
+    """
+    if checkpoint.assignment is None:
+        return
+    trained, now = checkpoint.assignment.by_case(), _labels(job, checkpoint.epoch).assignment.by_case()
+    unknown = {case_id for case_id in checkpoint.aside if trained.get(case_id) == UNASSIGNED}
+    if count := sum(trained[case_id] != now[case_id] for case_id in trained.keys() - unknown):
+        raise UsageError(
+            f"{job.config.data.cohort}: the grades of {count} training case(s) are not those that this run was trained on "
+            "(ingested again since?); train anew into another output"
+        )
 
 
 def better(

@@ -39,7 +39,7 @@ from dcam_dist.training.precision import resolve_precision
 from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
 from dcam_dist.training.staging import stage_training_cases
 from dcam_dist.training.state import CycleState, EpochResult
-from dcam_dist.training.supervised import is_over, run_supervised
+from dcam_dist.training.supervised import is_over, refuse_other_grades, run_supervised
 from dcam_dist.training.together import on_main, same_on_all_ranks, together
 from dcam_dist.types import Phase, Position
 
@@ -125,6 +125,8 @@ def _newest(run: Path, config: Config, job: TrainingJob) -> Checkpoint | None:
             checkpoint = latest_checkpoint(run, before_done=True)  # more epochs were asked for
         if checkpoint is not None:
             check_training_cases(job.cohort, checkpoint)
+            if config.method == "supervised":
+                refuse_other_grades(job, checkpoint)
         return checkpoint
 
     checkpoint = together(read, job.context)

@@ -86,7 +86,12 @@ FREE = (
 
 @pytest.mark.parametrize("setting", FREE)
 def test_what_does_not_touch_the_weights_may_differ(run, setting):
-    open_run_directory(config(run, "training.epochs=6", setting))
+    changed = config(run, "training.epochs=6", setting)
+    for _ in range(2):
+        open_run_directory(changed)
+        assert read_run_config(run) == changed  # which evaluation and maps go by
+    [line] = history(run)
+    assert list(line["changed"]) == [setting.partition("=")[0]]
 
 
 FIXED = (

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from support.cohorts import damage_case, make_cohort, settings
 from torch.nn import functional as F
 
-from dcam_dist.cohort import open_cohort, stream_batches
+from dcam_dist.cohort import close_cohort, open_cohort, stream_batches
 from dcam_dist.config import load_config
 from dcam_dist.config.seeds import derived_seed
 from dcam_dist.errors import UsageError
@@ -194,6 +195,44 @@ def test_a_run_that_ended_early_is_left_as_it_is_until_more_patience_is_asked_fo
     train(longer, changes=["supervised.patience"])
     assert latest_checkpoint(copy).epoch > latest_checkpoint(run).epoch
     assert metrics(copy)[PATIENCE]["loss"] == metrics(run)[PATIENCE]["loss"]
+
+
+def regrade(cohort, case_id, label):
+    """As an ingest with a corrected table would."""
+    cases = open_cohort(cohort).cases
+    close_cohort(cohort, [replace(case, label=label) if case.case_id == case_id else case for case in cases], [])
+
+
+@pytest.mark.parametrize("label", [5, UNASSIGNED])
+def test_a_run_does_not_go_on_where_grades_that_it_was_trained_on_were_corrected(tmp_path, label):
+    cohort, run = make_cohort(tmp_path / "c.zarr", 13), tmp_path / "r"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervised, "train_epoch", dying(supervised.train_epoch, 1, before=False))
+        with pytest.raises(KeyboardInterrupt):
+            train(config(cohort, run, supervised__validation_fraction=0))
+    trained = next(case for case in open_cohort(cohort).split("train") if case.label == 0)
+    regrade(cohort, trained.case_id, label)
+    with pytest.raises(UsageError, match=r"c\.zarr: grades of 1 training case.*train anew into another output"):
+        train(config(cohort, run, supervised__validation_fraction=0))
+    regrade(cohort, trained.case_id, 0)
+    train(config(cohort, run, supervised__validation_fraction=0))
+    assert latest_checkpoint(run).finished
+
+
+def test_a_grade_that_was_not_trained_on_may_be_missing_for_a_case_set_aside(tmp_path):
+    cohort, run = make_cohort(tmp_path / "c.zarr", 13), tmp_path / "r"
+    victim = open_cohort(cohort).split("train")[0].case_id
+    shard = cohort / "cases" / victim / "1" / "c" / "0" / "0" / "0"
+    whole = shard.read_bytes()
+    damage_case(cohort, victim, "delete")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervised, "train_epoch", dying(supervised.train_epoch, 2, before=False))
+        with pytest.raises(KeyboardInterrupt):
+            train(config(cohort, run, supervised__validation_fraction=0))
+    assert latest_checkpoint(run).assignment.by_case()[victim] == UNASSIGNED
+    shard.write_bytes(whole)
+    train(config(cohort, run, supervised__validation_fraction=0))
+    assert latest_checkpoint(run).assignment.by_case()[victim] != UNASSIGNED
 
 
 def test_a_step_follows_the_loss_weighted_by_grade(small_cohort, tmp_path):

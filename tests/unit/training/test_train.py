@@ -193,11 +193,13 @@ def test_a_run_goes_on_with_a_moved_cohort_but_not_with_other_training_cases(tmp
     train(config(make_cohort(tmp_path / "c.zarr", 9), run, training__epochs=1))
     (tmp_path / "c.zarr").rename(moved)
     train(config(moved, run, training__epochs=1))
+    assert open_cohort_of(restore_run(run)).path == moved
     other = make_cohort(tmp_path / "other.zarr", 12)
     with pytest.raises(UsageError, match="differs in 2 cases"):
         train(config(other, run, training__epochs=1))
     with pytest.raises(UsageError, match="differs in 2 cases"):
         open_cohort_of(restore_run(run), other)
+    assert open_cohort_of(restore_run(run)).path == moved
 
 
 def test_no_epoch_is_missing_from_the_metrics_when_a_run_is_killed_before_its_checkpoint(tmp_path, small_cohort):
