@@ -8,6 +8,7 @@ patches, half of them to train, the other half as they are and changed.
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def report(patches: Path | None, counts: Sequence[int], repeats: int, seed: int)
             hu = archive["hu"].astype(np.float64)
         parts += [f"## Real patches, {len(hu) // 2} to train", patches_table(hu, repeats, seed)]
     about = machine()
-    packages = ", ".join(f"{name} {about['versions'][name]}" for name in ("numpy", "scikit-learn"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scikit-learn"))
     command = "python -m benchmarks.outlier_flag --out DIR --patches emphysema_patches.npz"
     parts.append(f"{about['cpu']}, {about['cores']} cores, {packages}. `{command}`")
     return "\n\n".join(parts) + "\n"
