@@ -28,8 +28,8 @@ AMONG_RANKS = (
         "network-cut",
         "Network cut",
         "S, then R",
-        "two network namespaces, link down",
-        tests=(f"{_HOSTS}a_pulled_cable_stops_both_sides_in_time_and_each_says_whom_it_cannot_reach",),
+        "a training over two network namespaces: link down; then link up and the same command, to the last bit",
+        tests=(f"{_HOSTS}a_pulled_cable_stops_the_training_on_both_sides_in_time_and_put_back_it_goes_on_to_its_end",),
     ),
     Row(
         "hang",
