@@ -20,6 +20,7 @@ AT_RANDOM: Mapping[str, object] = {
 }
 _SAVES = "tests/faults/test_checkpoint_damage.py::test_"
 _ROOM = "tests/faults/test_checkpoint_room.py::test_"
+COLLAPSED = r"one cluster holds 100% of the cases \(sizes 9/0/0\):"
 PASSED_OVER = r"passed over: .*: {}; going on from epoch-"
 DAMAGED = PASSED_OVER.format("engine.safetensors is damaged")
 
@@ -121,9 +122,27 @@ ROWS = (
     Row(
         "collapse",
         "Collapse: one cluster holds nearly all",
-        "S with the occupancy",
-        "the network gives the same features for every case",
-        (Start(3, r"one cluster holds 100% of the cases \(sizes 9/0/0\)", ranks=2, faults=("constant@volume+",)),),
+        "S with the occupancy and what to do; doing it, R",
+        "the network gives the same features for every case: untrained, then with `--fresh` and another seed after an "
+        "epoch, then no more with a lower learning rate",
+        (
+            Start(3, rf"{COLLAPSED} the untrained .* --fresh and another seed", ranks=2, faults=("constant@volume+",)),
+            Start(
+                3,
+                rf"{COLLAPSED} .*the checkpoint at epoch \d.* go on with a lower training.optimizer.lr and --change",
+                ranks=2,
+                faults=("alike@cases:2",),
+                settings={"seed": 1},
+                options=("--fresh",),
+            ),
+            Start(
+                0,
+                r"going on at epoch \d",
+                ranks=2,
+                settings={"seed": 1, "training.optimizer.lr": 0.01},
+                options=("--change", "training.optimizer.lr"),
+            ),
+        ),
     ),
     Row(
         "too-few-cases",

@@ -187,6 +187,14 @@ def _twins(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: d
     return original(changed(features, features_NC=features.features_NC[row_N]), *others, **keywords)
 
 
+def _alike(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Cluster as if the network gave the first case's features for all of them."""
+    from dataclasses import replace as changed
+
+    features, *others = arguments
+    return original(changed(features, features_NC=0 * features.features_NC + 1), *others, **keywords)
+
+
 def _spoil(original: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Make a weight NaN."""
     result = original(*arguments, **keywords)
@@ -239,6 +247,7 @@ KINDS: dict[str, Act] = {
     "short": _one_less,
     "constant": _constant,
     "twins": _twins,
+    "alike": _alike,
     "spoil": _spoil,
     "full": _full,
     "older": _older,
