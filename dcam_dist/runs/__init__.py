@@ -2,7 +2,8 @@
 
 from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
 from dcam_dist.runs.artefact_files import ClusterArtefact
-from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand, fingerprint
+from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
+from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.directory import first_start, open_run_directory
 from dcam_dist.runs.feature_files import read_features, write_features

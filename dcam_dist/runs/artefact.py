@@ -18,7 +18,7 @@ from dcam_dist.clustering.outliers import outlier_rule
 from dcam_dist.cohort.durable import sync
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, ClusterArtefact, from_files, to_files
-from dcam_dist.runs.checkpoint import fingerprint
+from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.restore import RestoredRun
 from dcam_dist.runs.sealed import read_sealed, write_sealed
 

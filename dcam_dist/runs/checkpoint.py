@@ -1,12 +1,10 @@
 """What a checkpoint holds: the nouns. ``checkpoint_files`` is how they lie on the disk, ``checkpoints`` the folders."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -100,14 +98,3 @@ class Checkpoint:
     def finished(self) -> bool:
         """Whether training is over, with the closing clustering made."""
         return self.position.phase is Phase.DONE
-
-
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """A hash of the engine's tensors and of the clusters: whether two ranks have read the same."""
-    digest = hashlib.sha256()
-    for name in sorted(checkpoint.engine):
-        digest.update(name.encode())
-        digest.update(checkpoint.engine[name].contiguous().view(-1).view(torch.uint8).numpy().data)
-    if checkpoint.assignment is not None:
-        digest.update(checkpoint.assignment.label_N.tobytes())
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ The files of one checkpoint:
     best.safetensors     the network at its best validation loss, where there is one
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ STATE, ENGINE, ARRAYS, BEST = "state.json", "engine.safetensors", "arrays.safete
 _FLAGS = ("whiten", "l2_normalize")
 _MODEL_ARRAYS = tuple(field.name for field in fields(ClusterModel) if field.name not in _FLAGS)
 _GENERATOR = "generator/"
+_GONE_ON_FROM = ("position", "case_id", "features", "aside", "skipped", "best")
 
 Arrays = dict[str, NDArray[Any]]
 Tree = dict[str, Any]
@@ -63,6 +65,17 @@ def from_files(files: Mapping[str, bytes]) -> Checkpoint:
         return _checkpoint(state, safetensors.numpy.load(files[ARRAYS]), files)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError, SafetensorError) as error:
         raise DataError(f"no checkpoint of this package ({type(error).__name__}: {error})") from None
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """A hash of all that training goes on from, what is in hand included: whether two ranks have read the same."""
+    state, digest = _state_of(checkpoint, {}), hashlib.sha256()
+    digest.update(json.dumps([state[name] for name in _GONE_ON_FROM]).encode())
+    for name, content in to_files(checkpoint, {}):
+        if name != STATE:
+            digest.update(f"{name} {len(content)} ".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 def content_bytes(checkpoint: Checkpoint) -> int:

@@ -27,6 +27,7 @@ class Boundary:
         go_back: Callable[[Position | None, bool], Position | None] = lambda *_: None,
         every_s: float = float("inf"),
         leaving: Leaving | None = None,
+        first_save_s: float = 0.0,
     ) -> None:
         self._context, self._save, self._go_back, self._every_s = context, save, go_back, every_s
         self._leaving = leaving or Leaving()
@@ -36,7 +37,8 @@ class Boundary:
         self._began_at: Position | None = None
         self._resumed = False
         self._saved_s = self._crossed_s = time.monotonic()
-        self._longest_save_s = self._longest_gap_s = self._spent_s = 0.0
+        self._longest_gap_s = self._spent_s = 0.0
+        self._expected_save_s, self._longest_save_s = first_save_s, 0.0
 
     def cross(
         self, at: Position, state: Callable[[], CycleState], damaged: Mapping[str, str] | None = None
@@ -129,7 +131,7 @@ class Boundary:
         wishes = {}
         if self._context.is_main and now - self._saved_s >= self._every_s:
             wishes[_SAVE] = ""
-        if reason := self._leaving.reason(2 * (self._longest_gap_s + self._longest_save_s) + SPARE_S):
+        if reason := self._leaving.reason(2 * (self._longest_gap_s + self._expected_save_s) + SPARE_S):
             wishes[_LEAVE] = reason
         return wishes
 
@@ -139,7 +141,7 @@ class Boundary:
         started = time.monotonic()
         self._save(state, self._proven, self._sound)
         self._saved_at, self._saved_s = state.position, time.monotonic()
-        self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
+        self._expected_save_s = self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
         self._spent_s += self._saved_s - started
         self._crossed_s = self._saved_s
 

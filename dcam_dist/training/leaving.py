@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 STOP_FILE = "stop"
 TIME_LIMIT = "the time limit"
+SLOW_DISK_BYTES_S = 20e6  # written, brought down and read back, on a network file system that others use too
 LOOK_EVERY_S = 1.0  # a look at the stop file costs a network file system a request
 
 
@@ -56,6 +57,11 @@ class Leaving:
         if self.run is not None and now - self._looked_s >= LOOK_EVERY_S:
             self._looked_s, self._stop_file_seen = now, (self.run / STOP_FILE).exists()
         return self._stop_file_seen
+
+
+def expected_save_s(content_bytes: int) -> float:
+    """How long a save may take where none has been timed yet."""
+    return content_bytes / SLOW_DISK_BYTES_S
 
 
 def end_of_time(max_minutes: float | None) -> float:

@@ -61,7 +61,7 @@ def refuse_other_grades(job: TrainingJob, checkpoint: Checkpoint) -> None:
     unknown = {case_id for case_id in checkpoint.aside if trained.get(case_id) == UNASSIGNED}
     if count := sum(trained[case_id] != now[case_id] for case_id in trained.keys() - unknown):
         raise UsageError(
-            f"{job.config.data.cohort}: the grades of {count} training case(s) are not those that this run was trained on "
+            f"{job.config.data.cohort}: grades of {count} training case(s) are not those that this run was trained on "
             "(ingested again since?); train anew into another output"
         )
 

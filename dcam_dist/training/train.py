@@ -34,7 +34,7 @@ from dcam_dist.training.cycle import run_cycle
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
 from dcam_dist.training.job import TrainingJob, prepare_job
 from dcam_dist.training.keeping import checkpoint_of, resume, seed_generators
-from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, hearing_signals
+from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, expected_save_s, hearing_signals
 from dcam_dist.training.precision import resolve_precision
 from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
 from dcam_dist.training.staging import stage_training_cases
@@ -171,9 +171,17 @@ def _boundary(job: TrainingJob, run: Path, leaving: Leaving, checkpoint: Checkpo
         go_back=lambda good, spare: go_back(run, good, spare=spare),
         every_s=every_s,
         leaving=leaving,
+        first_save_s=expected_save_s(_most_saved_bytes(job)),
     )
     boundary.begin(at, checkpoint)
     return boundary
+
+
+def _most_saved_bytes(job: TrainingJob) -> int:
+    """Weights, up to two moments of each, the best weights; features of all cases, and their points."""
+    network = job.engine.network
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    return 4 * weights + 2 * 4 * network.body.channels * len(job.case_id_N)
 
 
 def _save(job: TrainingJob, run: Path, state: CycleState, proven: Position | None, sound: Position | None) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.saved_states import same, state_of
 from dcam_dist.errors import DataError, EnvironmentFault
-from dcam_dist.runs import BestWeights, Checkpoint, EpochInHand, read_checkpoint, write_checkpoint
+from dcam_dist.runs import BestWeights, Checkpoint, EpochInHand, fingerprint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.checkpoint_files import ARRAYS, ENGINE, FORMAT, STATE, from_files, to_files
 from dcam_dist.types import Assignment, FeatureTable, Phase, Position
 
@@ -111,6 +111,22 @@ def test_it_says_where_it_was_made(tmp_path):
     state = json.loads((folder / STATE).read_text())
     assert state["format"] == FORMAT and (state["ranks"], state["threads"]) == (2, 3)
     assert {"dcam-dist", "python", "torch", "numpy"} <= state["about"]["versions"].keys()
+
+
+def test_ranks_that_have_read_anything_else_are_told_apart():
+    one = state_of(1)
+    hand = one.in_hand
+    others = [
+        replace(one, engine={**one.engine, "network.w": one.engine["network.w"] + 1}),
+        replace(one, assignment=replace(one.assignment, label_N=one.assignment.label_N[::-1].copy())),
+        replace(one, in_hand=replace(hand, features=replace(hand.features, features_NC=hand.features.features_NC + 1))),
+        replace(one, in_hand=replace(hand, batch_SB=hand.batch_SB[1:])),
+        replace(one, in_hand=replace(hand, tally_RT=hand.tally_RT + 1)),
+        replace(one, best=replace(one.best, loss=0.5)),
+        replace(one, aside=()),
+        replace(one, position=replace(one.position, step=7)),
+    ]
+    assert len({fingerprint(each) for each in (one, state_of(1), *others)}) == 1 + len(others)
 
 
 def test_another_checkpoint_is_not_the_same():

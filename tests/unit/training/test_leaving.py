@@ -1,16 +1,20 @@
 import os
 import signal
 import time
+from contextlib import nullcontext
 
 import pytest
 from support.cohorts import settings
 
 from dcam_dist.config import load_config
+from dcam_dist.distributed import ProcessContext
 from dcam_dist.errors import StopRequested
 from dcam_dist.runs import latest_checkpoint
 from dcam_dist.training import epoch as epoch_module
-from dcam_dist.training import train
+from dcam_dist.training import leaving, train
+from dcam_dist.training.boundary import Boundary
 from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, hearing_signals
+from dcam_dist.training.state import CycleState
 from dcam_dist.types import Phase, Position
 
 
@@ -52,6 +56,31 @@ def test_time_is_over_when_a_save_would_not_fit_in_any_more():
     assert leaving.reason(150) == "the time limit"
 
 
+@pytest.mark.parametrize(("first_save_s", "leaves"), [(0, False), (100, True)])
+def test_time_for_a_save_is_kept_before_the_first_was_timed(first_save_s, leaves):
+    here = CycleState(Position(0, Phase.CLUSTER))
+    boundary = Boundary(
+        ProcessContext(0, 0, 1, "cpu"), leaving=Leaving(end_s=time.time() + 60), first_save_s=first_save_s
+    )
+    with pytest.raises(StopRequested, match="the time limit") if leaves else nullcontext():
+        boundary.cross(here.position, lambda: here)
+
+
+def test_once_saves_were_timed_the_first_guess_counts_no_more():
+    boundary = Boundary(ProcessContext(0, 0, 1, "cpu"), leaving=Leaving(end_s=time.time() + 60), first_save_s=100)
+    boundary.close_epoch(CycleState(Position(1, Phase.EXTRACT)))
+    here = CycleState(Position(1, Phase.CLUSTER))
+    boundary.cross(here.position, lambda: here)
+
+
+def test_a_save_is_expected_to_take_as_long_as_a_slow_disk_needs_for_the_state(tmp_path, small_cohort, monkeypatch):
+    monkeypatch.setattr(leaving, "SLOW_DISK_BYTES_S", 1)
+    with pytest.raises(StopRequested, match="the time limit: saved at epoch 1, extract"):
+        train(config(small_cohort, tmp_path / "r", training__max_minutes=60))
+    train(config(small_cohort, tmp_path / "r"))
+    assert latest_checkpoint(tmp_path / "r").finished
+
+
 def test_slurms_end_of_the_job_counts_and_the_earlier_end_wins(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
     assert end_of_time(None) == float("inf")
@@ -83,8 +112,6 @@ def test_a_training_leaves_at_the_next_step_with_a_checkpoint_of_it(tmp_path, sm
 
 
 def test_the_stop_file_of_an_earlier_start_is_forgotten(tmp_path, small_cohort, at_the_second_step, monkeypatch):
-    from dcam_dist.training import leaving
-
     run = tmp_path / "r"
     monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.0)
     at_the_second_step((run / STOP_FILE).touch)
