@@ -136,7 +136,7 @@ class NetworkConfig(Section):
     ``fp16``: the same in float16 with loss scaling, on a GPU. ``auto``: bf16 where the machine is made for it, else
     fp32."""
     compile: bool = False
-    """Compile the network with torch.compile; the loss agrees within rounding."""
+    """Compile the passes of the normalizations with torch.compile, not the convolutions; the loss agrees to 1e-5."""
 
 
 class ClusteringConfig(Section):

@@ -72,11 +72,16 @@ def exit_code(codes: Collection[int], asked: Collection[int]) -> int:
         return own[0]
     if not any(codes):
         return 0
-    ended_by = sorted({signal.Signals(-code).name for code in codes if code < 0})
+    if strange := sorted({str(code) for code in codes if code > 0}):
+        named = ", ".join(strange)
+        tell(f"a rank ended with exit code {named}, which is none of dcam-dist's; look at what it said before")
+        return 1
     if asked:
         tell("stopped on request; run the same command again to go on")
         return STOPPED
-    tell(f"a rank was ended by {', '.join(ended_by)}; with SIGKILL look whether the node was short of memory")
+    ended_by = sorted({signal.Signals(-code).name for code in codes if code < 0})
+    hint = "; with SIGKILL look whether the node was short of memory" if "SIGKILL" in ended_by else ""
+    tell(f"a rank was ended by {', '.join(ended_by)}{hint}")
     return 4
 
 

@@ -1,5 +1,8 @@
 """From a failed collective or a full memory to one line for the user."""
 
+import hashlib
+import json
+import logging
 import os
 import re
 import threading
@@ -14,6 +17,8 @@ from dcam_dist.distributed.control import Control, ranks_by_place
 from dcam_dist.distributed.meeting import Meeting, named
 from dcam_dist.distributed.roll_call import Answer, Roll, Watch, state_of
 from dcam_dist.errors import DcamError, EnvironmentFault, FailedElsewhere, RankLost, tell
+
+log = logging.getLogger(__name__)
 
 UNWIND_S = 1.5
 """A rank that has lost another may clean up for so long before its process is ended."""
@@ -58,8 +63,12 @@ def is_failed_collective(error: BaseException) -> bool:
 
 
 def end_when_lost(meeting: Meeting, control: Control, timeout_s: float, roll: Roll) -> None:
-    """End this process when a roll call, held while it waits for its GPU, finds others silent."""
+    """End this process when a roll call, held while it waits for its GPU, finds others silent.
+
+    Where all answer, they may be at work for long, or a GPU hangs; nobody here can tell, so who is where is logged.
+    """
     if len(roll.answers.keys() | {rank for rank, code in roll.left.items() if not code}) == control.world_size:
+        _tell_of_standstill(roll, meeting, control, timeout_s)
         return
     lost = verdict(roll, meeting, control, timeout_s)
     if not isinstance(lost, RankLost) or lost.quiet:
@@ -83,6 +92,25 @@ def verdict(roll: Roll, meeting: Meeting, control: Control, timeout_s: float) ->
     else:
         line = f"{_stragglers(roll.answers, meeting, timeout_s)}; {_NEXT}"
     return RankLost(line, quiet=not roll.first)
+
+
+def _tell_of_standstill(roll: Roll, meeting: Meeting, control: Control, timeout_s: float) -> None:
+    """Once for all ranks while they stay where they are. In the thread to which the meeting's store belongs."""
+    states = [roll.answers.get(rank) for rank in range(control.world_size)]
+    where = json.dumps([one and (one.place, one.doing) for one in states])
+    if meeting.roll.add(f"standstill/{hashlib.sha256(where.encode()).hexdigest()}", 1) > 1:
+        return
+    places = [
+        f"{one.place} ({one.doing or 'at work'} for {one.since_s:.0f} s)" if one else "the end (done already)"
+        for one in states
+    ]
+    log.warning(
+        "no exchange for %.0f s (training.timeout_s), yet all ranks answer: %s; if it stays so, a GPU hangs: end the "
+        "job, %s",
+        timeout_s,
+        ranks_by_place(places),
+        _NEXT,
+    )
 
 
 def _states(silent: list[int], meeting: Meeting, control: Control, left: Collection[int] = ()) -> str:

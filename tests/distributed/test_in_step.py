@@ -115,6 +115,7 @@ def test_ranks_that_work_for_long_without_an_exchange_are_left_alone(tmp_path):
     with launched(tmp_path, "blocked", 1.5, 6) as one:
         assert one.end() == 0
     assert sorted(one.lines) == ["rank 0 is through", "rank 1 is through"]
+    assert one.everything.count("no exchange for 2 s (training.timeout_s), yet all ranks answer: rank") == 1
 
 
 @pytest.mark.parametrize(

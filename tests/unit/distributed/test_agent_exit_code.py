@@ -30,6 +30,18 @@ def test_where_no_rank_could_say_anything_the_launcher_does(capsys):
     assert capsys.readouterr().err.startswith("dcam-dist: a rank was ended by SIGKILL, SIGTERM")
 
 
+def test_the_hint_at_memory_is_for_sigkill_alone(capsys):
+    assert exit_code((-signal.SIGSEGV, 0), []) == 4
+    assert capsys.readouterr().err == "dcam-dist: a rank was ended by SIGSEGV\n"
+
+
+@pytest.mark.parametrize("asked", [[], [signal.SIGTERM]])
+def test_an_exit_code_of_somebody_elses_is_told(capsys, asked):
+    assert exit_code((7, TERM, 0), asked) == 1
+    told = "dcam-dist: a rank ended with exit code 7, which is none of dcam-dist's; look at what it said before\n"
+    assert capsys.readouterr().err == told
+
+
 def test_ranks_ended_by_the_request_to_leave_may_be_requeued(capsys):
     assert exit_code((TERM, TERM), [signal.SIGTERM]) == 75
     assert "stopped on request" in capsys.readouterr().err

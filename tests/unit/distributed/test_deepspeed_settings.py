@@ -1,7 +1,9 @@
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from dcam_dist.config.schema import TrainingConfig
 from dcam_dist.distributed.deepspeed_settings import read_settings
@@ -23,6 +25,12 @@ def refused(tmp_path, tree):
     assert "\n" not in line
     assert str(tmp_path / "ds.json") in line
     return line
+
+
+def test_a_deepspeed_whose_private_names_were_not_tried_is_not_installed():
+    project = tomllib.loads((SHIPPED.parents[1] / "pyproject.toml").read_text())["project"]
+    (wanted,) = (Requirement(text).specifier for text in project["optional-dependencies"]["deepspeed"])
+    assert "0.19.8" in wanted and "0.20.0" not in wanted
 
 
 def test_the_shipped_file_is_zero_2():

@@ -1,13 +1,14 @@
 """What is said after a roll call, and of an exhausted memory."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.distributed as dist
 
 from dcam_dist.distributed.control import Control, ranks_by_place
-from dcam_dist.distributed.lost import is_failed_collective, memory_fault, verdict
+from dcam_dist.distributed.lost import end_when_lost, is_failed_collective, memory_fault, verdict
 from dcam_dist.distributed.meeting import Meeting, Peer, alone, named
 from dcam_dist.distributed.roll_call import Answer, Roll
 from dcam_dist.errors import EnvironmentFault, FailedElsewhere, RankLost
@@ -52,6 +53,20 @@ def test_a_rank_at_work_elsewhere_is_named_with_its_place():
 def test_ranks_that_all_wait_are_told_apart_by_place():
     assert "wait for each other" in str(said({0: CALLS, 1: WAITS, 2: WAITS}))
     assert "ranks 1, 2 at epoch 2, extract (gathering)" in str(said({0: CALLS, 1: WAITS, 2: WAITS}))
+
+
+def test_a_standstill_of_ranks_that_all_answer_is_logged_once_with_their_places(caplog):
+    meeting = Meeting(alone(), alone(), (HERE, GONE, FAR), "a:29500")
+    blocked, further = replace(CALLS, doing=""), replace(WORKS, place="epoch 2, train, step 9")
+    for answers in ({0: blocked, 1: WORKS}, {0: replace(blocked, since_s=1200), 1: WORKS}, {0: blocked, 1: further}):
+        end_when_lost(meeting, CONTROL, 600, Roll(answers, {2: 0}, reachable=True, first=True))
+    first, second = caplog.messages
+    assert first == (
+        "no exchange for 600 s (training.timeout_s), yet all ranks answer: rank 0 at epoch 2, train, step 7 (at work "
+        "for 600 s); rank 1 at epoch 2, train, step 6 (at work for 700 s); rank 2 at the end (done already); if it "
+        "stays so, a GPU hangs: end the job, start again: the run goes on from its last checkpoint"
+    )
+    assert "rank 1 at epoch 2, train, step 9" in second
 
 
 def test_a_rank_that_left_with_an_error_tells_it_itself():
