@@ -1,8 +1,9 @@
 """Lloyd's iterations over points that stay on their ranks: what they exchange is sums.
 
-All restarts go through one pass together. A block's distances are one matrix product, and so few numbers remain of it
-that the whole pass runs at the speed of reading the points.
+All restarts go through one pass together, block by block.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dcam_dist.clustering.axes import Doubles
+from dcam_dist.clustering.cpu_blocks import inertia_on_cpu, nearest_on_cpu, square_distances_on_cpu, sums_on_cpu
 from dcam_dist.clustering.model import Floats
 from dcam_dist.clustering.ranks import Ranks
 from dcam_dist.clustering.rows import Rows
-from dcam_dist.clustering.torch_points import blocks
+from dcam_dist.clustering.torch_points import over_blocks
 
 TOLERANCE = 1e-4
 """Of the points' mean variance: centroids that move less in all (squared) have converged, as in scikit-learn."""
@@ -37,14 +39,15 @@ def lloyd(points: Rows, start_RKP: Floats, iterations: int, ranks: Ranks, device
     """
     centroid_RKP, bound = start_RKP.astype(np.float64), None
     for _ in range(iterations - 1):
-        sums = _pass(points, centroid_RKP.astype(np.float32), ranks, device, torch.float32)
+        now_RKP = centroid_RKP.astype(np.float32)
+        sums = _pass(points, now_RKP, ranks, device, squares=bound is None)
         moved_RKP = sums.means(centroid_RKP)
         bound = TOLERANCE * sums.mean_variance() if bound is None else bound
         shift_R = np.square(moved_RKP - centroid_RKP).sum(axis=(1, 2))
         centroid_RKP = moved_RKP
         if (shift_R <= bound).all():
             break
-    last = _pass(points, centroid_RKP.astype(np.float32), ranks, device, torch.float64)
+    last = _pass(points, centroid_RKP.astype(np.float32), ranks, device, double=True)
     return last.means(centroid_RKP).astype(np.float32)
 
 
@@ -52,29 +55,36 @@ def inertia_and_sizes(
     points: Rows, centroid_RKP: Floats, ranks: Ranks, device: str
 ) -> tuple[Doubles, NDArray[np.int64]]:
     """Sum of squared distances to the nearest centroid (R,), and points of each cluster (R, K), of all ranks."""
-    restarts, clusters, _ = centroid_RKP.shape
     centroids = torch.from_numpy(centroid_RKP).to(device)
-    found = torch.zeros(restarts, 1 + clusters, dtype=torch.float64, device=device)
-    for block_NP in blocks(points, device):
-        label_RN = nearest(block_NP, centroids)
-        for restart in range(restarts):
-            away_NP = block_NP - centroids[restart][label_RN[restart]]
-            found[restart, 0] += away_NP.double().square().sum()
-            found[restart, 1:] += torch.bincount(label_RN[restart], minlength=clusters)
+    found = torch.zeros(centroid_RKP.shape[0], 1 + centroid_RKP.shape[1], dtype=torch.float64, device=device)
+    for part in over_blocks(lambda block_NP: _inertia_of_block(block_NP, centroids), points, device):
+        found += part
     total = ranks.sum(found.cpu().numpy())
     return total[:, 0], np.rint(total[:, 1:]).astype(np.int64)
 
 
 def nearest(block_NP: Tensor, centroid_RKP: Tensor) -> Tensor:
     """The nearest centroid of each point for each restart, (R, n) int64; of equally near ones the first."""
-    return _score(block_NP, centroid_RKP).argmin(dim=1)
+    if block_NP.is_cuda:
+        return _score(block_NP, centroid_RKP).argmin(dim=1)
+    block, centroids = block_NP.numpy(), centroid_RKP.numpy()
+    return torch.from_numpy(np.stack([nearest_on_cpu(block, centroid_KP) for centroid_KP in centroids]))
 
 
+def square_distances(block_NP: Tensor, centroid_KP: Tensor, label_N: Tensor) -> Tensor:
+    """Squared distance of each point to its centroid, (n,) float64: exactly 0 where they are the same."""
+    if block_NP.is_cuda:
+        return (block_NP - centroid_KP[label_N]).double().square().sum(dim=1)
+    return torch.from_numpy(square_distances_on_cpu(block_NP.numpy(), centroid_KP.numpy(), label_N.numpy()))
+
+
+@dataclass(frozen=True, eq=False)
 class _Sums:
-    """What a pass adds up, of all ranks."""
+    """What a pass adds up, of all ranks: points of each cluster, their number, and the squares of all points."""
 
-    def __init__(self, sum_RKP: Doubles, count_RK: Doubles, squares: float) -> None:
-        self.sum_RKP, self.count_RK, self.squares = sum_RKP, count_RK, squares
+    sum_RKP: Doubles
+    count_RK: Doubles
+    squares: float
 
     def means(self, before_RKP: Doubles) -> Doubles:
         count_RK1 = self.count_RK[..., None]
@@ -86,50 +96,70 @@ class _Sums:
         return max(0.0, float(self.squares / count - np.square(mean_P).sum()) / len(mean_P))
 
 
-def _pass(points: Rows, centroid_RKP: Floats, ranks: Ranks, device: str, dtype: torch.dtype) -> _Sums:
+def _pass(
+    points: Rows, centroid_RKP: Floats, ranks: Ranks, device: str, *, double: bool = False, squares: bool = False
+) -> _Sums:
+    """One look at all points.
+
+    Args:
+        points: This rank's.
+        centroid_RKP: Where each restart stands.
+        ranks: The other processes.
+        device: Where the points are worked on.
+        double: Whether a block is added up in float64; blocks always are.
+        squares: Whether to add up the squares too.
+    """
     restarts, clusters, axes = centroid_RKP.shape
     centroids = torch.from_numpy(centroid_RKP).to(device)
-    sums = torch.zeros(restarts, clusters, axes, dtype=torch.float64, device=device)
-    counts = torch.zeros(restarts, clusters, dtype=torch.float64, device=device)
-    squares = torch.zeros((), dtype=torch.float64, device=device)
-    for block_NP in blocks(points, device):
-        chosen_RKN = _one_hot(_score(block_NP, centroids))
-        sums += _sum_by_cluster(chosen_RKN, block_NP.to(dtype))
-        counts += chosen_RKN.sum(dim=2)
-        squares += block_NP.square().sum(dtype=torch.float64)
-    flat = torch.cat([sums.flatten(), counts.flatten(), squares[None]]).cpu().numpy()
-    total = ranks.sum(flat)
-    split = restarts * clusters * axes
-    return _Sums(
-        total[:split].reshape(restarts, clusters, axes), total[split:-1].reshape(restarts, clusters), float(total[-1])
-    )
+
+    def work(block_NP: Tensor) -> tuple[Tensor, Tensor | float]:
+        return _sums_of_block(block_NP, centroids, double=double), _square_of_block(block_NP) if squares else 0.0
+
+    found = torch.zeros(restarts, clusters, axes + 1, dtype=torch.float64, device=device)
+    square = torch.zeros(1, dtype=torch.float64, device=device)
+    for part, its_square in over_blocks(work, points, device):
+        found += part
+        square += its_square
+    total = ranks.sum(torch.cat([found.flatten(), square]).cpu().numpy())
+    found_RKS = total[:-1].reshape(restarts, clusters, axes + 1)
+    return _Sums(found_RKS[..., :-1], found_RKS[..., -1], float(total[-1]))
+
+
+def _sums_of_block(block_NP: Tensor, centroid_RKP: Tensor, *, double: bool) -> Tensor:
+    """Sum and number of the points nearest to each centroid for each restart, (R, K, P + 1) float64."""
+    if block_NP.is_cuda:
+        return sums_on_gpu(block_NP.double() if double else block_NP, nearest(block_NP, centroid_RKP), centroid_RKP)
+    return torch.from_numpy(sums_on_cpu(block_NP.numpy(), centroid_RKP.numpy(), np.float64 if double else np.float32))
+
+
+def sums_on_gpu(summed_NP: Tensor, label_RN: Tensor, centroid_RKP: Tensor) -> Tensor:
+    """The same by products: adding by index has no fixed order on a GPU."""
+    chosen_RKN = summed_NP.new_zeros(*centroid_RKP.shape[:2], len(summed_NP)).scatter_(1, label_RN[:, None], 1.0)
+    return torch.cat([chosen_RKN @ summed_NP, chosen_RKN.sum(dim=2, keepdim=True)], dim=2).double()
+
+
+def _square_of_block(block_NP: Tensor) -> Tensor | float:
+    """Sum of squares; on a CPU by a product that makes no array as large as the block."""
+    if block_NP.is_cuda:
+        return block_NP.square().sum(dtype=torch.float64)
+    flat = block_NP.numpy().ravel()
+    return float(flat @ flat)
+
+
+def _inertia_of_block(block_NP: Tensor, centroid_RKP: Tensor) -> Tensor:
+    """``inertia_on_cpu`` on a device."""
+    if not block_NP.is_cuda:
+        return torch.from_numpy(inertia_on_cpu(block_NP.numpy(), centroid_RKP.numpy()))
+    rows = []
+    for centroid_KP, label_N in zip(centroid_RKP, nearest(block_NP, centroid_RKP), strict=True):
+        size_K = torch.bincount(label_N, minlength=len(centroid_KP)).double()
+        rows.append(torch.cat([square_distances(block_NP, centroid_KP, label_N).sum()[None], size_K]))
+    return torch.stack(rows)
 
 
 def _score(block_NP: Tensor, centroid_RKP: Tensor) -> Tensor:
-    """Squared distances less the points' own squares, (R, K, n): clusters before points, for fast minima."""
+    """Squared distances less the points' own squares, (R, K, n)."""
     restarts, clusters, axes = centroid_RKP.shape
     flat = centroid_RKP.reshape(restarts * clusters, axes)
     square = flat.square().sum(dim=1, keepdim=True)
     return torch.addmm(square, flat, block_NP.T, alpha=-2).view(restarts, clusters, len(block_NP))
-
-
-def _one_hot(score_RKN: Tensor) -> Tensor:
-    """1 at the smallest score of each point, of equal ones at the first. On a CPU it takes the place of the scores."""
-    if score_RKN.is_cuda:  # a look at the sum, as below, would wait for the device in every block
-        return torch.zeros_like(score_RKN).scatter_(1, score_RKN.argmin(dim=1, keepdim=True), 1.0)
-    chosen_RKN = score_RKN.eq_(score_RKN.amin(dim=1, keepdim=True))
-    if float(chosen_RKN.sum()) == len(chosen_RKN) * chosen_RKN.shape[2]:
-        return chosen_RKN
-    first_RKN = chosen_RKN.argmax(dim=1, keepdim=True)  # some point is as near to one centroid as to another
-    return torch.zeros_like(chosen_RKN).scatter_(1, first_RKN, 1.0)
-
-
-def _sum_by_cluster(chosen_RKN: Tensor, block_NP: Tensor) -> Tensor:
-    restarts, clusters, count = chosen_RKN.shape
-    if block_NP.is_cuda:  # adding by index has no fixed order there
-        return (chosen_RKN.reshape(-1, count).to(block_NP.dtype) @ block_NP).view(restarts, clusters, -1)
-    label_RN = torch.einsum("k,rkn->rn", torch.arange(clusters, dtype=torch.float32), chosen_RKN).long()
-    sums = block_NP.new_zeros(restarts, clusters, block_NP.shape[1])
-    for restart in range(restarts):
-        sums[restart].index_add_(0, label_RN[restart], block_NP)
-    return sums

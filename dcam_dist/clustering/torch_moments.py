@@ -48,7 +48,7 @@ def moments_of(rows: Rows, settings: ClusteringConfig, ranks: Ranks, device: str
         bad = (~block_NC.isfinite().all(dim=1)).nonzero()[:, 0]
         first = start + int(bad[0]) if len(bad) and not broken else first
         broken, start = broken + len(bad), start + len(block_NC)
-        centred_NC = block_NC.double() - shift_1C
+        centred_NC = block_NC.double().sub_(shift_1C)
         sums_1C += centred_NC.sum(dim=0)
         scatter_CC += centred_NC.T @ centred_NC
     _refuse_broken(broken, first, ranks)

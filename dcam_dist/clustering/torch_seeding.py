@@ -20,6 +20,7 @@ from dcam_dist.clustering.axes import Doubles
 from dcam_dist.clustering.model import Floats
 from dcam_dist.clustering.ranks import Ranks
 from dcam_dist.clustering.rows import Rows
+from dcam_dist.clustering.torch_lloyd import nearest, square_distances
 from dcam_dist.clustering.torch_points import blocks
 
 ROUNDS = 5
@@ -122,10 +123,8 @@ def _weights(place: _Place, candidate_MP: Floats) -> Doubles:
 def _square_distances(block_NP: Tensor, candidate_MP: Floats) -> tuple[Doubles, NDArray[np.int64]]:
     """Squared distance to the nearest candidate and its index, (n,) each."""
     candidates = torch.from_numpy(candidate_MP).to(block_NP.device)
-    score_MN = torch.addmm(candidates.square().sum(dim=1, keepdim=True), candidates, block_NP.T, alpha=-2)
-    near_N = score_MN.argmin(dim=0)
-    away_N = (block_NP - candidates[near_N]).double().square().sum(dim=1)
-    return away_N.cpu().numpy(), near_N.cpu().numpy()
+    near_N = nearest(block_NP, candidates[None])[0]
+    return square_distances(block_NP, candidates, near_N).cpu().numpy(), near_N.cpu().numpy()
 
 
 def _seed(seed: int, purpose: int) -> int:

@@ -5,15 +5,13 @@ Argument: ROWS. Run in a process of its own.
 
 import json
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 from support.cluster_contract import noise, settings
 
+from benchmarks.resident import forget_peak, peak_bytes, resident_bytes
 from dcam_dist.clustering import ALONE, ArrayRows
 from dcam_dist.clustering.rows import CHUNK_BYTES, rows_of_a_chunk
 from dcam_dist.clustering.torch_backend import TorchBackend
@@ -40,32 +38,13 @@ class Generated:
             yield chunk
 
 
-class Highest:
-    """The highest resident memory from its start on."""
-
-    def __init__(self) -> None:
-        self.process, self.going = psutil.Process(), True
-        self.before = self.highest = self.process.memory_info().rss
-        self.thread = threading.Thread(target=self._look)
-        self.thread.start()
-
-    def _look(self) -> None:
-        while self.going:
-            self.highest = max(self.highest, self.process.memory_info().rss)
-            time.sleep(0.005)
-
-    def end(self) -> int:
-        self.going = False
-        self.thread.join()
-        return self.highest - self.before
-
-
 def main(rows: int) -> None:
     chosen = settings(clusters=6, pca_components=8, restarts=2, iterations=3)
     TorchBackend().fit(ArrayRows(noise(70_000, CHANNELS)), chosen, 0, ALONE)  # libraries take their own first
-    highest = Highest()
+    forget_peak()
+    before = resident_bytes()
     TorchBackend().fit(Generated(rows), chosen, 0, ALONE)
-    print(json.dumps({"peak_chunks": highest.end() / CHUNK_BYTES}))
+    print(json.dumps({"peak_chunks": (peak_bytes() - before) / CHUNK_BYTES}))
 
 
 if __name__ == "__main__":
