@@ -95,6 +95,7 @@ class Measured:
         notes: What each side does; what was left out and why.
         details: Further JSON, as tables of the benchmark's own.
         tables: Further Markdown tables by heading.
+        figures: Pictures by file name: each writes itself to the path that it is given.
     """
 
     title: str
@@ -104,6 +105,7 @@ class Measured:
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 Benchmark = Callable[[Options], Measured]

@@ -17,6 +17,8 @@ PACKAGES = (
     "numcodecs",
     "dask",
     "numpy",
+    "scikit-learn",
+    "faiss-cpu",
     "SimpleITK",
     "pydicom",
     "nibabel",

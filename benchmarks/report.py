@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 def write_result(out: Path, name: str, measured: Measured, about: Mapping[str, Any]) -> str:
-    """Write ``OUT/NAME.json`` and ``OUT/NAME.md``.
+    """Write ``OUT/NAME.json``, ``OUT/NAME.md`` and the figures.
 
     Args:
         out: Made where it is missing.
@@ -37,6 +37,8 @@ def write_result(out: Path, name: str, measured: Measured, about: Mapping[str, A
         "details": dict(measured.details),
     }
     (out / f"{name}.json").write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for file, draw in measured.figures.items():
+        draw(out / file)
     text = markdown(measured, about)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     return text
@@ -57,6 +59,7 @@ def markdown(measured: Measured, about: Mapping[str, Any]) -> str:
         lines += [table(["measured", "median", "lowest … highest", "n", "processor time"], rows), ""]
     for heading, text in measured.tables.items():
         lines += [f"## {heading}", "", text, ""]
+    lines += [part for file in measured.figures for part in (f"![{Path(file).stem}]({file})", "")]
     lines += [f"- {note}" for note in measured.notes]
     config = ", ".join(f"{key} {_plain(value)}" for key, value in measured.config.items())
     return "\n".join([*lines, "", f"Configuration: {config}.", "", _machine_line(about)]) + "\n"
