@@ -20,7 +20,7 @@ class Rows(Protocol):
         """Rows and channels."""
 
     def chunks(self) -> Iterator[Floats]:
-        """All rows in order, float32, a few at a time; a chunk is its reader's to keep, not to write on."""
+        """All rows in order, float32, a few at a time; a chunk is good until the next one is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
