@@ -120,7 +120,8 @@ class Boundary:
             )
         saved = f"saved at {here.position}"
         if _in_doubt(here):
-            self.disown()
+            if self._proven is not None:  # a doubt alone is no reason to go back to the beginning
+                self.disown()
             saved = "nothing saved since the last good checkpoint, for the loss was not finite"
         raise StopRequested(f"asked to leave by {reason}: {saved}; run the same command again to go on")
 

@@ -1,5 +1,6 @@
 """Weights that have gone wrong are never what a run goes on from."""
 
+import numpy as np
 import pytest
 import torch
 from support.cohorts import settings
@@ -57,6 +58,26 @@ def test_a_run_that_leaves_right_after_a_bad_step_keeps_the_last_good_weights(tm
     assert last.position.step == 1
     monkeypatch.undo()
     train(config(small_cohort, run, training__checkpoint_minutes=0, training__passes=3))
+    assert latest_checkpoint(run).finished
+
+
+def test_a_run_that_leaves_right_after_a_bad_step_keeps_the_only_checkpoint(tmp_path, small_cohort, monkeypatch):
+    run, original, steps = tmp_path / "r", epoch_module.train_step, []
+    monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.0)
+
+    def step(job, parts, batch_B, label_N, rate):
+        steps.append(1)
+        if len(steps) == STEPS + 1:  # the first of epoch 2; its volumes were read wrongly, once
+            (run / "stop").touch()
+            for part in parts:
+                part.volume_BCDHW[:] = np.nan
+        return original(job, parts, batch_B, label_N, rate)
+
+    monkeypatch.setattr(epoch_module, "train_step", step)
+    with pytest.raises(StopRequested, match="the loss was not finite"):
+        train(config(small_cohort, run))
+    assert latest_checkpoint(run).position == Position(1, Phase.EXTRACT)
+    train(config(small_cohort, run))
     assert latest_checkpoint(run).finished
 
 

@@ -1,5 +1,6 @@
 import gc
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -94,12 +95,13 @@ def test_a_finished_run_is_left_as_it_is(trained, small_cohort):
     assert before == {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
 
 
-def test_another_configuration_in_the_same_directory_is_refused_with_the_difference(trained, small_cohort):
+def test_another_configuration_in_the_same_directory_is_refused_with_the_difference(tmp_path, trained, small_cohort):
+    run = shutil.copytree(trained, tmp_path / "r")
     with pytest.raises(UsageError, match="seed: 0 → 5"):
-        train(config(small_cohort, trained, training__epochs=3, seed=5))
-    train(config(small_cohort, trained, training__epochs=3, data__threads=1, training__timeout_s=60))
+        train(config(small_cohort, run, training__epochs=3, seed=5))
+    train(config(small_cohort, run, training__epochs=3, data__threads=1, training__timeout_s=60))
     # how a run is judged may change, and the order of the reading threads cannot change a run
-    train(config(small_cohort, trained, training__epochs=3, evaluation__bootstrap=7))
+    train(config(small_cohort, run, training__epochs=3, evaluation__bootstrap=7))
 
 
 def _moments(job, part):
@@ -120,7 +122,7 @@ def test_the_head_is_drawn_anew_each_epoch_and_its_optimizer_state_is_cleared(sm
         from dcam_dist.training.epoch import train_epoch
         from dcam_dist.training.state import Clustered, CycleState
 
-        labels = Clustered(Assignment(np.arange(9) % 3, job.case_id_N, 0, 0.0), None)
+        labels = Clustered(Assignment(np.arange(9) % 3, job.case_id_N, 0, 0.0), None, None)
         train_epoch(job, CycleState(Position(0, Phase.TRAIN), clustered=labels))
         head = job.engine.network.head
         parameters = [id(parameter) for parameter in head.parameters()]
