@@ -3,18 +3,20 @@
     python -m benchmarks.checkpoint_policies --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
 
 One CPU rank, random volumes in memory. The weights of three steps are hashed and the peak memory is read in a fresh
-process for each policy and precision; times are of all of them interleaved in one process.
+process for each policy and precision, times of all of them in one process. Either way a round takes every one of them
+once, in an order of its own; five rounds unless ``--repeats`` says otherwise.
 """
 
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
@@ -25,6 +27,8 @@ from dcam_dist.config import Config, load_config
 from dcam_dist.models import build_network
 from dcam_dist.models.checkpointing import POLICIES, use_deepspeed
 
+Name = tuple[str, str]
+"""Policy and precision."""
 PRECISIONS = ("fp32", "bf16")
 STEPS = 3
 CASES = 2
@@ -37,7 +41,7 @@ def checkpoint_policies(options: Options) -> Measured:
     policies = [name for name in POLICIES if name != "deepspeed" or _deepspeed() is not None]
     names = [(policy, precision) for precision in PRECISIONS for policy in policies]
     configs = {name: _config(options, *name) for name in names}
-    alone = {name: _in_fresh_processes(configs[name], options) for name in names}
+    alone = _in_fresh_processes(configs, options)
     _register_deepspeed()
     steps = {_label(*name): make_step(build_network(configs[name]), configs[name], CASES) for name in names}
     timed = interleave(steps, options.repeats, options.seed)
@@ -72,7 +76,7 @@ def checkpoint_policies(options: Options) -> Measured:
 
 
 def _table(
-    precision: str, policies: list[str], memory: tuple[dict[tuple[str, str], Series], ...], timed: dict[str, Series]
+    precision: str, policies: list[str], memory: tuple[dict[Name, Series], ...], timed: dict[str, Series]
 ) -> str:
     rows = []
     for policy in policies:
@@ -113,9 +117,14 @@ class Alone:
     resident: float
 
 
-def _in_fresh_processes(config: Config, options: Options) -> list[Alone]:
+def _in_fresh_processes(configs: Mapping[Name, Config], options: Options) -> dict[Name, list[Alone]]:
+    names, rng = list(configs), np.random.default_rng(options.seed)
+    alone: dict[Name, list[Alone]] = {name: [] for name in names}
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_weights_and_peaks, (config, options.cores)) for _ in range(options.repeats)]
+        for _ in range(options.repeats):
+            for name in (names[index] for index in rng.permutation(len(names))):
+                alone[name].append(pool.apply(_weights_and_peaks, (configs[name], options.cores)))
+    return alone
 
 
 def _weights_and_peaks(config: Config, cores: int) -> Alone:
