@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from support.cohorts import damage_case, make_cohort, settings
+from support.damage_jobs import PATCHED, SMALL
 from support.processes import python, torchrun
 
 from dcam_dist.runs import latest_checkpoint, read_set_aside
@@ -23,13 +24,14 @@ RUNS = (*(f"before-{kind}" for kind in KINDS), *BETWEEN)
 def results(tmp_path_factory):
     """Folders of what 1 and 2 ranks make of equal cohorts, see ``damage_jobs``; no start may take four minutes."""
     root = tmp_path_factory.mktemp("damage")
-    whole = make_cohort(root / "whole.zarr", 13)
+    whole = make_cohort(root / "whole.zarr", 13, shape=SMALL)
+    larger = make_cohort(root / "larger.zarr", 13)
     folders = {}
     for ranks in (1, 2):
         cohorts, folders[ranks] = root / f"cohorts-{ranks}", root / str(ranks)
         folders[ranks].mkdir()
-        for name in (*RUNS, "patched", "plain", "staged"):
-            shutil.copytree(whole, cohorts / f"{name}.zarr")
+        for name in (*RUNS, PATCHED, "plain", "staged"):
+            shutil.copytree(larger if name == PATCHED else whole, cohorts / f"{name}.zarr")
         for kind in KINDS:
             damage_case(cohorts / f"before-{kind}.zarr", VICTIM, kind)
         arguments = [JOBS, str(folders[ranks]), str(cohorts)]
@@ -68,7 +70,7 @@ def test_a_case_damaged_between_extraction_and_training_is_left_out_from_there(r
     assert cluster_of(run, victim) == UNASSIGNED
 
 
-@pytest.mark.parametrize("name", [*RUNS, "patched"])
+@pytest.mark.parametrize("name", [*RUNS, PATCHED])
 def test_the_result_does_not_depend_on_the_number_of_ranks(results, name):
     one, two = (results[ranks] / name for ranks in (1, 2))
     assert [line["steps"] for line in lines(one)] == [line["steps"] for line in lines(two)]

@@ -10,7 +10,7 @@ from support.launched import TORCHRUN, all_gone, launched, wait_for
 
 pytestmark = pytest.mark.distributed
 
-TIMEOUT_S = 5
+TIMEOUT_S = 3
 NEXT = "start again: the run goes on from its last checkpoint"
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from support.fault_rows import Row, Start
 
 LEFT = r"asked to leave by {}.*: saved at epoch \d, \w+.*; run the same command again to go on"
-DEADLOCK_S = 6
+DEADLOCK_S = 4
 """``training.timeout_s`` where a guard's absence ends in ranks that wait for each other."""
 _LAUNCHERS = "tests/distributed/test_launchers.py::test_"
 _SAVES = "tests/faults/test_checkpoint_damage.py::test_"

@@ -9,19 +9,25 @@ import sys
 from pathlib import Path
 
 import torch.distributed as dist
-from support.cohorts import damage_case, settings
+from support.cohorts import SHAPE, damage_case, settings
 
 from dcam_dist.config import load_config
 from dcam_dist.distributed import open_processes, share_notes
 from dcam_dist.training import cycle, train
 
 PATCHED, STAGED = "patched", "staged"
+SMALL = (16, 16, 16)
+"""Of all cohorts but the one that is patched, which has ``SHAPE``."""
 
 
 def train_one(name: str, out: Path, cohort: Path) -> None:
-    overrides = {PATCHED: {"data.patch": [16, 16, 16]}, STAGED: {"data.stage": out / "fast"}}.get(name, {})
+    overrides = {
+        PATCHED: {"data.patch": [16, 16, 16], "grid.shape": list(SHAPE)},
+        STAGED: {"data.stage": out / "fast"},
+    }.get(name, {})
     epochs = 3 if name.startswith("between") else 1
-    train(load_config(None, settings(cohort, output=out / name, training__epochs=epochs, **overrides)))
+    given = {"grid.shape": list(SMALL), "training.epochs": epochs, **overrides}
+    train(load_config(None, settings(cohort, output=out / name, **given)))
 
 
 def train_while_damaging(name: str, out: Path, cohort: Path) -> None:

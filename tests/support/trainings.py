@@ -4,6 +4,7 @@ A start from nothing costs seconds, nearly all of them imports; the processes he
 codes, files and process groups), so that a test can afford many.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -17,13 +18,14 @@ from pathlib import Path
 import psutil
 from support.processes import REPOSITORY
 
-# the last two are imported by a training when it begins
+# the last three are imported by a training when it begins
 PRELOADED = (
     "support.faulty_train",
     "dcam_dist.training",
     "dcam_dist.commands",
     "dcam_dist.clustering.sklearn_backend",
     "torch._dynamo",
+    "distributed",  # by dask, when the first volume is read
 )
 LONGEST_S = 120.0
 
@@ -115,6 +117,7 @@ def run_forked(arguments: list[str], faults: list[str], variables: dict[str, str
     """In the forked process: the command line, as ``faulty_train`` starts it."""
     from support.faulty_train import main
 
+    gc.freeze()  # what was imported before the fork is no garbage; to look at it again takes a training half a second
     out = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(out, stream)
