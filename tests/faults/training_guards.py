@@ -180,7 +180,7 @@ GUARDS = (
     Guard(
         "order by position",
         "the newest checkpoint is the furthest, not the latest",
-        r"0 lines match going on at epoch 1, train, step 3.*going on at epoch 1, train, step 2",
+        r"0 lines match going on at epoch 1, train, step 3.*going on at epoch 1, cluster",
         row="clock-skew",
     ),
     Guard("refilling", "an empty cluster is refilled from a populous one", r"a cluster is empty", row="empty-clusters"),

@@ -112,8 +112,8 @@ def blocked(folder: str, timeout_s: str, seconds: str = "60") -> None:
     """As a process on a GPU that waits for it: nothing is heard of the main thread."""
     dcam_dist.distributed.context._alarm_s = lambda *_: float(timeout_s)
     with open_processes(float(timeout_s)) as context:
-        present(folder, context)
         agree_on_place("epoch 1, train, step 5", context)
+        present(folder, context)
         time.sleep(float(seconds))
         say(f"rank {context.rank} is through")
 
