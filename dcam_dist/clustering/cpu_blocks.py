@@ -33,7 +33,8 @@ def nearest_on_cpu(block_NP: Floats, centroid_KP: Floats) -> Labels:
         most = MULTIPLICATIONS // centroid_KP.size
     tile = 1 << max(0, most.bit_length() - 1)
     whole = len(block_NP) // tile * tile
-    tilings = block_NP[:whole].reshape(-1, tile, axes), block_NP[None, whole:]
+    tilings = [block_NP[:whole].reshape(-1, tile, axes)]
+    tilings += [block_NP[None, whole:]] if whole < len(block_NP) else []
     find = _among_few if clusters <= FEW else _among_many
     return np.concatenate([find(tile_TNP, centroid_KP).ravel() for tile_TNP in tilings])
 
@@ -89,6 +90,8 @@ def _among_few(tile_TNP: Floats, centroid_KP: Floats) -> Labels:
 
 def _among_many(tile_TNP: Floats, centroid_KP: Floats) -> Labels:
     score_TNK = np.matmul(tile_TNP, np.ascontiguousarray(-2 * centroid_KP.T))
-    score_TNK += np.square(centroid_KP).sum(axis=1)
+    square_S = np.tile(np.square(centroid_KP).sum(axis=1), tile_TNP.shape[1])
+    flat_TS = score_TNK.reshape(-1, square_S.size)  # a view: a few long rows are added to faster than many short ones
+    flat_TS += square_S
     label_TN: Labels = score_TNK.argmin(axis=2)
     return label_TN
