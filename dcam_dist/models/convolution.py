@@ -13,7 +13,18 @@ _ONE, _ZERO = [1, 1, 1], [0, 0, 0]
 
 def convolve(x_BCDHW: Tensor, weight: Tensor) -> Tensor:
     """Stride 1, zero padding, no bias."""
+    if _is_misread(x_BCDHW):
+        return F.conv3d(x_BCDHW.float(), weight.float(), padding=1).to(x_BCDHW.dtype)
     return F.conv3d(x_BCDHW, weight, padding=1)
+
+
+def _is_misread(x_BCDHW: Tensor) -> bool:
+    """Whether oneDNN's weight gradient would be of memory that was never written.
+
+    So it is for bfloat16 volumes of two slices on a CPU with AVX-512 and without AMX (torch 2.13 on an AMD EPYC):
+    wrong by any amount, and another one each time. Such volumes are the smallest of a network.
+    """
+    return x_BCDHW.dtype is torch.bfloat16 and not x_BCDHW.is_cuda and x_BCDHW.shape[2] == 2
 
 
 def convolve_upsampled(x_BCDHW: Tensor, weight: Tensor, like_BCDHW: Tensor) -> Tensor:
