@@ -44,11 +44,14 @@ def moments_of(rows: Rows, settings: ClusteringConfig, ranks: Ranks, device: str
     scatter_CC = torch.zeros(channels, channels, dtype=torch.float64, device=device)
     shift_1C = torch.from_numpy(shift_C)[None].to(device)
     broken, first, start = 0, 0, int(counts[: ranks.rank].sum())
+    buffer_NC = shift_1C[:0]
     for block_NC in blocks(rows, device):
-        bad = (~block_NC.isfinite().all(dim=1)).nonzero()[:, 0]
+        if len(block_NC) > len(buffer_NC):  # one array for all blocks: memory freed is not always returned
+            buffer_NC = shift_1C.new_empty(block_NC.shape)
+        centred_NC = torch.sub(block_NC, shift_1C, out=buffer_NC[: len(block_NC)])
+        bad = (~centred_NC.sum(dim=1).isfinite()).nonzero()[:, 0]  # float32 numbers cannot overflow a float64 sum
         first = start + int(bad[0]) if len(bad) and not broken else first
         broken, start = broken + len(bad), start + len(block_NC)
-        centred_NC = block_NC.double().sub_(shift_1C)
         sums_1C += centred_NC.sum(dim=0)
         scatter_CC += centred_NC.T @ centred_NC
     _refuse_broken(broken, first, ranks)

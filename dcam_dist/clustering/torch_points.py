@@ -87,7 +87,9 @@ def project(features_NC: Tensor, model: ClusterModel) -> Tensor:
         torch.from_numpy(array).to(features_NC.device)
         for array in (model.mean_C, model.scale_C, model.components_PC, model.variance_P)
     )
-    points_NP = ((features_NC - mean_C) / scale_C) @ components_PC.T
+    scaled_NC = features_NC - mean_C
+    scaled_NC /= scale_C
+    points_NP = scaled_NC @ components_PC.T
     if model.whiten:
         points_NP /= variance_P.clamp(min=float(np.finfo(np.float32).tiny)).sqrt()
     if model.l2_normalize:
