@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.processes import torchrun
+from support.trainings import run_ranks
 
 from dcam_dist.models.checkpointing import POLICIES
 
@@ -13,8 +13,7 @@ pytestmark = pytest.mark.distributed
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("policies")
-    ended = torchrun(2, ["tests/support/policy_jobs.py", str(folder)])
-    assert ended.returncode == 0, ended.stderr
+    run_ranks(2, "tests/support/policy_jobs.py", folder, log=folder / "log.txt")
     return {policy: load_file(folder / f"{policy}.safetensors") for policy in POLICIES}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from support.cohorts import damage_case, make_cohort, settings
 from support.damage_jobs import PATCHED, SMALL
-from support.processes import python, torchrun
+from support.processes import torchrun
+from support.trainings import run_ranks
 
 from dcam_dist.runs import latest_checkpoint, read_set_aside
 from dcam_dist.types import UNASSIGNED
@@ -34,9 +35,7 @@ def results(tmp_path_factory):
             shutil.copytree(larger if name == PATCHED else whole, cohorts / f"{name}.zarr")
         for kind in KINDS:
             damage_case(cohorts / f"before-{kind}.zarr", VICTIM, kind)
-        arguments = [JOBS, str(folders[ranks]), str(cohorts)]
-        ended = torchrun(ranks, arguments) if ranks > 1 else python(arguments)
-        assert ended.returncode == 0, ended.stderr
+        run_ranks(ranks, JOBS, folders[ranks], cohorts, log=root / "log.txt")
     return folders
 
 

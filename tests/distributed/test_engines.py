@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.processes import python, torchrun
+from support.processes import torchrun
+from support.trainings import run_ranks
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 JOBS = "tests/support/engine_jobs.py"
@@ -176,11 +177,9 @@ def resumes(tmp_path_factory):
     for ranks, names in RESUMED.items():
         (root / str(ranks)).mkdir()
         for job in ("whole", "resumed"):
-            ended = torchrun(ranks, [JOBS, str(root / str(ranks)), job, *names])
-            assert ended.returncode == 0, ended.stderr
+            run_ranks(ranks, JOBS, root / str(ranks), job, *names, log=root / "log.txt")
     shutil.copytree(root / "3", root / "1")
-    ended = python([JOBS, str(root / "1"), "resumed", "ddp", "zero2"])
-    assert ended.returncode == 0, ended.stderr
+    run_ranks(1, JOBS, root / "1", "resumed", "ddp", "zero2", log=root / "log.txt")
     return root
 
 

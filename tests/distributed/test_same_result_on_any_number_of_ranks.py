@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support.cohorts import BASELINE_SHAPE, make_cohort, settings
-from support.processes import python, torchrun
+from support.processes import torchrun
+from support.trainings import run_ranks
 
 from dcam_dist.runs import latest_checkpoint
 
@@ -26,9 +27,7 @@ def results(tmp_path_factory, small_cohort):
     folders = {ranks: root / str(ranks) for ranks in (1, 2, 3)}
     for ranks, folder in folders.items():
         folder.mkdir()
-        arguments = [JOBS, *map(str, (folder, small_cohort, baseline_cohort, folders[1]))]
-        ended = torchrun(ranks, arguments) if ranks > 1 else python(arguments)
-        assert ended.returncode == 0, ended.stderr
+        run_ranks(ranks, JOBS, folder, small_cohort, baseline_cohort, folders[1], log=root / "log.txt")
     return folders
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from support.processes import python, torchrun
+from support.trainings import run_ranks
 
 from dcam_dist.runs import latest_checkpoint
 from dcam_dist.types import UNASSIGNED
@@ -19,9 +19,7 @@ def results(tmp_path_factory, small_cohort):
     folders = {}
     for ranks in (1, 2):
         folders[ranks] = tmp_path_factory.mktemp(f"supervised-{ranks}")
-        arguments = [JOBS, str(folders[ranks]), str(small_cohort)]
-        ended = torchrun(ranks, arguments) if ranks > 1 else python(arguments)
-        assert ended.returncode == 0, ended.stderr
+        run_ranks(ranks, JOBS, folders[ranks], small_cohort, log=folders[ranks] / "log.txt")
     return folders
 
 

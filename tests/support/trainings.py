@@ -7,11 +7,12 @@ codes, files and process groups), so that a test can afford many.
 import gc
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -99,6 +100,23 @@ def start_training(
         faults: As ``faulty_train`` takes them.
         variables: Environment of the ranks.
     """
+    return _fork_ranks(run_forked, (["train", *arguments], list(faults)), log, ranks, variables)
+
+
+def run_ranks(ranks: int, script: str, *arguments: object, log: Path) -> None:
+    """Run a file of Python's on so many ranks, started as ``start_training`` does.
+
+    Raises:
+        AssertionError: When one of them fails.
+    """
+    started = _fork_ranks(run_script, (script, [str(one) for one in arguments]), log, ranks, {})
+    codes = started.wait(2 * LONGEST_S)
+    assert codes == [0] * ranks, f"{codes}:\n{started.said}"
+
+
+def _fork_ranks(
+    target: Callable[..., None], given: tuple[object, ...], log: Path, ranks: int, variables: Mapping[str, str]
+) -> Training:
     log.write_bytes(b"")
     scratch = tempfile.mkdtemp(prefix="ranks-", dir=log.parent)  # where the ranks of this very start meet
     common = {"TMPDIR": scratch, **variables}
@@ -107,7 +125,7 @@ def start_training(
     started = []
     for rank in range(ranks):
         own = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks > 1 else common
-        process = _server().Process(target=run_forked, args=(["train", *arguments], list(faults), own, str(log)))
+        process = _server().Process(target=target, args=(*given, own, str(log)))
         process.start()
         started.append(process)
     return Training(started, log)
@@ -117,6 +135,18 @@ def run_forked(arguments: list[str], faults: list[str], variables: dict[str, str
     """In the forked process: the command line, as ``faulty_train`` starts it."""
     from support.faulty_train import main
 
+    _settle(variables, log)
+    sys.exit(main(faults, arguments))
+
+
+def run_script(script: str, arguments: list[str], variables: dict[str, str], log: str) -> None:
+    """In the forked process: the file, as ``python FILE`` runs it."""
+    _settle(variables, log)
+    sys.argv = [script, *arguments]
+    runpy.run_path(script, run_name="__main__")
+
+
+def _settle(variables: Mapping[str, str], log: str) -> None:
     gc.freeze()  # what was imported before the fork is no garbage; to look at it again takes a training half a second
     out = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (1, 2):
@@ -124,7 +154,6 @@ def run_forked(arguments: list[str], faults: list[str], variables: dict[str, str
     os.chdir(REPOSITORY)
     os.environ.update(variables)
     tempfile.tempdir = None
-    sys.exit(main(faults, arguments))
 
 
 def _server() -> multiprocessing.context.ForkServerContext:
