@@ -110,8 +110,9 @@ def _notes(found: Found, plan: Plan) -> tuple[str, ...]:
         else f"Fewer updates than asked for, having converged: {early}.",
         "Our calls and scikit-learn's end with the inertia of the last centroids; faiss-cpu's do not.",
         "scikit-learn copies the rows to centre them; with copy_x=False it centres them in place and puts them back.",
-        f"The time of one iteration is the difference of calls with {plan.iterations[1]} and {plan.iterations[0]}, "
-        "divided.",
+        f"A turn is three calls, the first of which does not count: {plan.iterations[0]} iterations twice, then "
+        f"{plan.iterations[1]}. The time of one iteration is the difference of the last two, divided. Rounds take the "
+        "contenders in a new order each; at the most rows, contenders run one after another in fresh processes.",
         "Peak memory: resident set of all ranks at its highest (VmHWM) less what it was before the first call, rows "
         "included; libraries had been warmed up on 256 rows. The pipeline's points lie in a temporary file.",
         f"Inertia of the pipelines, from seeds of their own: {_listed(inertia)}.",

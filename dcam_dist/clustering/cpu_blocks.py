@@ -20,6 +20,7 @@ FEW_SCORES, FEW_SCORES_OF_NARROW, NARROW = 1024, 8192, 32
 """Scores of a tile then: OpenBLAS has a kernel for at most 1200 of them, for points of 32 axes or more."""
 MULTIPLICATIONS = 2**18
 """Of a tile with more centroids: OpenBLAS starts no threads of its own for so small a product."""
+SCORES_AT_ONCE = 2**18
 
 Labels = NDArray[np.int64]
 
@@ -89,9 +90,17 @@ def _among_few(tile_TNP: Floats, centroid_KP: Floats) -> Labels:
 
 
 def _among_many(tile_TNP: Floats, centroid_KP: Floats) -> Labels:
-    score_TNK = np.matmul(tile_TNP, np.ascontiguousarray(-2 * centroid_KP.T))
-    square_S = np.tile(np.square(centroid_KP).sum(axis=1), tile_TNP.shape[1])
-    flat_TS = score_TNK.reshape(-1, square_S.size)  # a view: a few long rows are added to faster than many short ones
-    flat_TS += square_S
-    label_TN: Labels = score_TNK.argmin(axis=2)
+    """So many tiles at a time that their scores stay in a core's own cache."""
+    tiles, length, _ = tile_TNP.shape
+    doubled_PK = np.ascontiguousarray(-2 * centroid_KP.T)
+    square_S = np.tile(np.square(centroid_KP).sum(axis=1), length)
+    step = max(1, SCORES_AT_ONCE // square_S.size)
+    label_TN = np.empty((tiles, length), np.int64)
+    buffer_TNK = np.empty((min(step, tiles), length, len(centroid_KP)), np.float32)
+    for start in range(0, tiles, step):
+        some = slice(start, min(start + step, tiles))
+        score_TNK = np.matmul(tile_TNP[some], doubled_PK, out=buffer_TNK[: some.stop - start])
+        flat_TS = score_TNK.reshape(-1, square_S.size)  # a view: a few long rows are added to faster than many short
+        flat_TS += square_S
+        score_TNK.argmin(axis=2, out=label_TN[some])
     return label_TN
