@@ -35,7 +35,7 @@ class Boundary:
         self._proven: Position | None = None
         self._sound: Position | None = None
         self._began_at: Position | None = None
-        self._resumed = False
+        self._resumed = self._in_doubt = False
         self._saved_s = self._crossed_s = time.monotonic()
         self._longest_gap_s = self._spent_s = 0.0
         self._expected_save_s, self._longest_save_s = first_save_s, 0.0
@@ -72,12 +72,17 @@ class Boundary:
         """Save at the end of an epoch, whatever the time."""
         self._keep(state)
 
+    def doubt(self) -> None:
+        """A step was left out: the weights may be bad, and are not saved until they have given something finite."""
+        self._in_doubt = True
+
     def prove(self) -> None:
         """A step was taken, so the weights that were last saved gave a finite loss and finite gradients."""
-        self._proven = self._saved_at
+        self._proven, self._in_doubt = self._saved_at, False
 
     def vouch(self, epoch: int) -> None:
         """The features that open an epoch have formed clusters, and so would those of the weights saved before them."""
+        self._in_doubt = False
         if self._saved_at is not None and self._saved_at >= Position(epoch, Phase.EXTRACT):
             self._sound = self._saved_at
 
@@ -119,7 +124,7 @@ class Boundary:
                 "job more time, or raise training.max_minutes"
             )
         saved = f"saved at {here.position}"
-        if _in_doubt(here):
+        if self._in_doubt:
             if self._proven is not None:  # a doubt alone is no reason to go back to the beginning
                 self.disown()
             saved = "nothing saved since the last good checkpoint, for the loss was not finite"
@@ -137,7 +142,8 @@ class Boundary:
         return wishes
 
     def _keep(self, state: CycleState) -> None:
-        if state.position == self._saved_at or _in_doubt(state):
+        ended = state.position.phase is Phase.DONE  # the result is kept in any case, beside the last good one
+        if state.position == self._saved_at or (self._in_doubt and not ended):
             return
         started = time.monotonic()
         self._save(state, self._proven, self._sound)
@@ -145,7 +151,3 @@ class Boundary:
         self._expected_save_s = self._longest_save_s = max(self._longest_save_s, self._saved_s - started)
         self._spent_s += self._saved_s - started
         self._crossed_s = self._saved_s
-
-
-def _in_doubt(state: CycleState) -> bool:
-    return state.training is not None and state.training.in_doubt

@@ -32,11 +32,10 @@ class _Tally:
     stall_s: float
     skipped: int
     steps: int
-    in_doubt: bool = False
 
     def progress(self) -> TrainingProgress:
         loss_sum, hits, draws = self.loss_hits_draws.tolist()
-        return TrainingProgress(self.batch_SB, loss_sum, hits, draws, self.stall_s, self.skipped, self.in_doubt)
+        return TrainingProgress(self.batch_SB, loss_sum, hits, draws, self.stall_s, self.skipped)
 
 
 def train_epoch(job: TrainingJob, state: CycleState) -> tuple[CycleState, EpochResult]:
@@ -141,11 +140,10 @@ def _take_step(
     job.progress.advance(len(batch_B), loss=loss_hits_draws[0] / loss_hits_draws[2])
     if outcome is StepOutcome.TAKEN:
         tally.loss_hits_draws += loss_hits_draws
-        tally.in_doubt = False
         job.boundary.prove()
     elif outcome is StepOutcome.NOT_FINITE:
         tally.skipped += 1
-        tally.in_doubt = True
+        job.boundary.doubt()
         _tolerate(job, tally, epoch)
 
 

@@ -39,7 +39,6 @@ class TrainingProgress:
         draws: Of this rank, in the steps that were taken.
         stall_s: Seconds that this rank waited for volumes.
         skipped: Steps left out because the loss was not finite; the same on all ranks.
-        in_doubt: Whether the last step was left out: its weights may be bad, and are not saved.
     """
 
     batch_SB: NDArray[np.int64]
@@ -48,7 +47,6 @@ class TrainingProgress:
     draws: float = 0.0
     stall_s: float = 0.0
     skipped: int = 0
-    in_doubt: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -175,7 +175,7 @@ def _write_in_place(run, checkpoint, keep):
     folder = run / FOLDER / free_name(run, checkpoint.position)
     folder.mkdir(parents=True)
     sealed.write_sealed(folder, checkpoint_files.to_files(checkpoint, provenance(run)))
-    checkpoints._remove_old(run, checkpoint.position, keep, None)
+    checkpoints._remove_old(run, checkpoint.position, keep, ())
     return folder
 
 

@@ -110,7 +110,7 @@ REMOVE: dict[str, Callable[[], None]] = {
     "hashes": _without_hashes,
     "order by position": _instead("dcam_dist.runs.places:places", _by_time),
     "time limit": _instead("dcam_dist.training.leaving:end_of_time", lambda _: float("inf")),
-    "in doubt": _instead("dcam_dist.training.boundary:_in_doubt", lambda _: False),
+    "in doubt": _instead("dcam_dist.training.boundary:Boundary.doubt", _nothing),
     "disown": _instead("dcam_dist.training.boundary:Boundary.disown", _nothing),
     "proven": _without_proven,
     "lost ranks": _instead("dcam_dist.distributed.lost:naming_silent_ranks", lambda *_: nullcontext()),

@@ -1,5 +1,7 @@
 """Weights that have gone wrong are never what a run goes on from."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,61 @@ def test_a_run_that_leaves_right_after_a_bad_step_keeps_the_only_checkpoint(tmp_
         train(config(small_cohort, run))
     assert latest_checkpoint(run).position == Position(1, Phase.EXTRACT)
     train(config(small_cohort, run))
+    assert latest_checkpoint(run).finished
+
+
+def nan_once(monkeypatch, *, after):
+    """The volumes of one step are read wrongly, once."""
+    original, steps = epoch_module.train_step, []
+
+    def step(job, parts, batch_B, label_N, rate):
+        steps.append(1)
+        if len(steps) == after + 1:
+            for part in parts:
+                part.volume_BCDHW[:] = np.nan
+        return original(job, parts, batch_B, label_N, rate)
+
+    monkeypatch.setattr(epoch_module, "train_step", step)
+
+
+@pytest.mark.parametrize("meetings", ["within the extraction", "after it"])
+def test_after_an_epochs_last_step_was_left_out_nothing_is_saved_until_features_are_good(
+    tmp_path, small_cohort, monkeypatch, meetings
+):
+    run, saved = tmp_path / "r", []
+    nan_once(monkeypatch, after=STEPS - 1)
+    if meetings == "within the extraction":
+        monkeypatch.setattr(extract_module, "VOLUMES_BETWEEN_MEETINGS", 2)
+    train_module = importlib.import_module("dcam_dist.training.train")  # the package's "train" is the function
+    write = train_module.write_checkpoint
+    noted = lambda run, state, keep: (saved.append(state.position), write(run, state, keep))  # noqa: E731
+    monkeypatch.setattr(train_module, "write_checkpoint", noted)
+    train(config(small_cohort, run, training__checkpoint_minutes=0))
+    doubtful = [at for at in saved if Position(0, Phase.TRAIN, STEPS - 1) < at < Position(1, Phase.RESET)]
+    assert doubtful == [] and Position(1, Phase.RESET) in saved and latest_checkpoint(run).finished
+
+
+def test_a_run_that_leaves_after_an_epochs_last_step_was_left_out_says_that_nothing_was_saved(
+    tmp_path, small_cohort, monkeypatch
+):
+    run, extractions = tmp_path / "r", []
+    nan_once(monkeypatch, after=STEPS - 1)
+    monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.0)
+    extract = cycle.extract
+
+    def extract_asked_to_leave(job, state):
+        extractions.append(1)
+        if len(extractions) == 2:
+            (run / "stop").touch()
+        return extract(job, state)
+
+    monkeypatch.setattr(cycle, "extract", extract_asked_to_leave)
+    often = {"training__checkpoint_minutes": 0}
+    with pytest.raises(StopRequested, match="nothing saved since the last good checkpoint, for the loss was not"):
+        train(config(small_cohort, run, **often))
+    assert latest_checkpoint(run).position == Position(0, Phase.TRAIN, STEPS - 2)
+    monkeypatch.undo()
+    train(config(small_cohort, run, **often))
     assert latest_checkpoint(run).finished
 
 
