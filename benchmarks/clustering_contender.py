@@ -176,7 +176,12 @@ def cuml_kmeans(given: Given, iterations: int) -> Outcome:
     from cuml.cluster import KMeans
 
     kmeans = KMeans(
-        n_clusters=given.case.clusters, init=given.start_KC, n_init=1, max_iter=iterations, tol=0, output_type="numpy"
+        n_clusters=given.case.clusters,
+        init=given.start_KC,
+        n_init=1,
+        max_iter=iterations,
+        tol=1e-20,
+        output_type="numpy",
     ).fit(given.rows_NC)
     return Outcome(int(kmeans.n_iter_), lambda: sum_of_squares(given.rows_NC, np.asarray(kmeans.cluster_centers_)))
 

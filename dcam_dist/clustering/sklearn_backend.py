@@ -48,7 +48,7 @@ class SklearnBackend:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters: repaired below
-            kmeans.fit(points_NP)
+            kmeans.fit(points_NP.astype(np.float64))  # in float32 the sums, so the clusters, depend on the threads
 
         def sizes_of(centroid_KP: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
             return np.bincount(nearest(points_NP, centroid_KP), minlength=len(centroid_KP))

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.decomposition import PCA
 from support.cluster_contract import groups, settings
+from threadpoolctl import threadpool_limits
 
 from dcam_dist.clustering import ALONE, ArrayRows
 from dcam_dist.clustering.sklearn_backend import SklearnBackend
@@ -32,3 +33,12 @@ def test_renaming_clusters_keeps_the_partition():
     model = fit(features).model
     new_id = np.array([2, 0, 3, 1, 4])
     np.testing.assert_array_equal(model.with_cluster_order(new_id).assign(features), new_id[model.assign(features)])
+
+
+def test_the_number_of_threads_changes_nothing():
+    features, fits = groups(60_001, 12, 10, 4), []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            fits.append(fit(features, clusters=6))
+    np.testing.assert_array_equal(fits[0].model.centroid_KP, fits[1].model.centroid_KP)
+    assert fits[0].inertia == fits[1].inertia
