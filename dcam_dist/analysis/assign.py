@@ -1,5 +1,6 @@
 """``assign``: new rows to the clusters of a saved clustering, and which of them it was not made for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ from dcam_dist.clustering.outliers import LEVEL
 from dcam_dist.clustering.placing import NUMPY, ArrayLibrary, place
 from dcam_dist.distributed import open_processes
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
-from dcam_dist.runs import ClusterArtefact, artefact_of_run, read_artefact, read_features, restore_run
+from dcam_dist.runs import ClusterArtefact, artefact_of_run, read_artefact, read_feature_file, restore_run
+from dcam_dist.runs.artefact_files import FILE_ROWS
+from dcam_dist.runs.feature_files import ORIGINS
 from dcam_dist.runs.run_config import CONFIG
 from dcam_dist.training.together import on_main
 from dcam_dist.types import FeatureTable
@@ -65,16 +68,20 @@ def assign(
 
     Raises:
         UsageError: No such clustering, run or file, or a level or device that is none.
-        DataError: A damaged clustering or file, or features of another number of channels.
+        DataError: A damaged clustering or file, features of another number of channels, or, as far as both say what
+            they are, of another run or kind.
         EnvironmentFault: A backend or device that cannot be used here, or the table cannot be written.
     """
     if not 0 < level < 1:
         raise UsageError(f"--level {level:g}: give a share between 0 and 1, such as {LEVEL}")
-    artefact, table = open_clusters(Path(source)), read_features(Path(features))
+    artefact, file = open_clusters(Path(source)), read_feature_file(Path(features))
+    table = file.table
     if table.features_NC.shape[1] != artefact.channels:
         raise DataError(
             f"{features}: {table.features_NC.shape[1]} channels, {source} was made of rows of {artefact.channels}"
         )
+    if unlike := _unlike(artefact, file.about):
+        raise DataError(f"{features}: its rows are not what {source} was made of ({unlike})")
     with open_processes() as context:
         library = array_library(backend, device or context.device, len(table.case_id_N))
         assigned = assign_rows(artefact, table, library=library, level=level)
@@ -90,6 +97,14 @@ def assign_rows(
     if rule is None:
         return ClusterTable(table.case_id_N, placed, None, 1.0, level)
     return ClusterTable(table.case_id_N, placed, rule.p_values(placed), rule.smallest_p, level)
+
+
+def _unlike(artefact: ClusterArtefact, about: Mapping[str, str]) -> str:
+    """What differs, as far as both say; nothing where they belong together."""
+    if artefact.rows != FILE_ROWS and about.get("rows", artefact.rows) != artefact.rows:
+        return f"{about['rows']}, not {artefact.rows}"
+    differ = [key for key in ORIGINS if key in about and artefact.source.get(key, about[key]) != about[key]]
+    return f"other {', '.join(differ)}: features of another run or of other patterns" if differ else ""
 
 
 def open_clusters(source: Path) -> ClusterArtefact:

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcam_dist.analysis.cluster_table import TABLE, ClusterTable
-from dcam_dist.analysis.features import features_in, origin
+from dcam_dist.analysis.cluster_table import ClusterTable
+from dcam_dist.analysis.features import features_in, open_run, origin
 from dcam_dist.clustering import ArrayRows, ClusterFit, choose_backend
 from dcam_dist.clustering.outliers import outlier_rule
 from dcam_dist.clustering.placing import place
@@ -20,19 +21,16 @@ from dcam_dist.metrics import davies_bouldin, match_to_previous, silhouette
 from dcam_dist.runs import (
     ClusterArtefact,
     RestoredRun,
-    open_cohort_of,
-    read_features,
-    restore_run,
+    read_feature_file,
     write_artefact,
 )
-from dcam_dist.runs.artefact import check_place
-from dcam_dist.runs.artefact_files import LUNG_ROWS
+from dcam_dist.runs.artefact import TABLE, check_place
+from dcam_dist.runs.artefact_files import FILE_ROWS, LUNG_ROWS
+from dcam_dist.runs.feature_files import ORIGINS
 from dcam_dist.runs.feature_formats import READERS
 from dcam_dist.runs.run_config import CONFIG
-from dcam_dist.training.together import on_main
+from dcam_dist.training.together import on_main, same_on_all_ranks, together
 from dcam_dist.types import UNASSIGNED, FeatureTable
-
-FILE_ROWS = "features of a file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +122,21 @@ def cluster(
     """
     source, out = Path(source), Path(out)
     check_place(out)
-    if not is_run(source):
-        table = read_features(source)
-        with open_processes(config.training.timeout_s) as context:
-            digest = {"kind": "features", "file_sha256": _sha256(source)}
-            return _cluster(table, _Origin(FILE_ROWS, digest, {}, 0), out, config, context)
-    run = restore_run(source)
-    opened = open_cohort_of(run, cohort)
     with open_processes(config.training.timeout_s) as context:
-        table = features_in(run, opened, context, "train")
-        return _cluster(table, _origin_of_run(run, origin(run, opened)), out, config, context)
+        together(partial(choose_backend, config.clustering, 0, context.device), context)  # before scans are read
+        if is_run(source):
+            run, opened = together(partial(open_run, source, cohort), context)
+            table = features_in(run, opened, context, "train")
+            return _cluster(table, _origin_of_run(run, origin(run, opened)), out, config, context)
+        table, names = together(partial(_read, source), context)
+        same_on_all_ranks(names, f"files under the name {source}", context)
+        return _cluster(table, _Origin(FILE_ROWS, names, {}, 0), out, config, context)
+
+
+def _read(source: Path) -> tuple[FeatureTable, Mapping[str, str]]:
+    file = read_feature_file(source)
+    names = {"kind": "features", "file_sha256": _sha256(source)}
+    return file.table, names | {key: file.about[key] for key in ORIGINS if key in file.about}
 
 
 def _origin_of_run(run: RestoredRun, source: Mapping[str, str]) -> _Origin:

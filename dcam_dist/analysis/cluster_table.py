@@ -14,7 +14,6 @@ from dcam_dist.clustering.outliers import LEVEL
 from dcam_dist.clustering.placing import Placement
 from dcam_dist.runs.run_config import replace_file
 
-TABLE = "clusters.csv"
 COLUMNS = ("case_id", "cluster", "distance", "margin", "p_value", "outlier")
 
 

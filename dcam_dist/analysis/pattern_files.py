@@ -3,6 +3,7 @@
     OUT/
       patterns/         the patterns as an artefact: scaler, PCA, centroids
       subtypes/         the subtypes likewise, of histograms
+      quality.json      silhouette and other scores of the patterns
       patterns.csv      each pattern's share of the training scans' lungs and its mean HU
       histograms.csv    each scan's share of lung voxels in each pattern
       subtypes.csv      each scan's subtype and its distance to that one's centroid
@@ -14,15 +15,19 @@ of the training grid.
 """
 
 import csv
-import hashlib
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.analysis.pattern_features import DIGEST, PATTERN_MODEL, SHARES, SUPERVOXEL, digest_of
 from dcam_dist.analysis.pattern_labels import PatternTable
+from dcam_dist.analysis.pattern_quality import PatternQuality
 from dcam_dist.analysis.pattern_subtypes import Subtypes
 from dcam_dist.clustering import ClusterFit
 from dcam_dist.cohort.image_file import write_nifti
@@ -34,9 +39,8 @@ from dcam_dist.runs.artefact_files import ClusterArtefact
 from dcam_dist.types import CaseRecord
 
 PATTERNS, SUBTYPES, HISTOGRAMS = "patterns.csv", "subtypes.csv", "histograms.csv"
-PATTERN_MODEL, SUBTYPE_MODEL = "patterns", "subtypes"
+SUBTYPE_MODEL, QUALITY = "subtypes", "quality.json"
 MAPS, MAP = "maps", "patterns.nii.gz"
-SHARES = "shares of lung voxels in texture patterns"
 
 
 def pattern_settings(config: Config) -> ClusteringConfig:
@@ -68,12 +72,12 @@ def write_models(out: Path, fit: ClusterFit, subtypes: Subtypes, config: Config,
         EnvironmentFault: When the disk gives back other bytes than were written.
         OSError: When it is full or refuses.
     """
-    patterns = hashlib.sha256(fit.model.centroid_KP.tobytes()).hexdigest()
-    write_artefact(
-        out / PATTERN_MODEL, _artefact(fit, pattern_settings(config), _rows_in_words(config), config.seed, source)
-    )
-    of_patterns = {**source, "patterns_sha256": patterns}
-    write_artefact(out / SUBTYPE_MODEL, _artefact(subtypes.fit, config.clustering, SHARES, config.seed, of_patterns))
+    source = {**source, SUPERVOXEL: str(config.patterns.supervoxel)}
+    patterns = _artefact(fit, pattern_settings(config), _rows_in_words(config), config.seed, source)
+    write_artefact(out / PATTERN_MODEL, patterns)
+    of_patterns = {**source, DIGEST: digest_of(fit.model)}
+    of_scans = _artefact(subtypes.fit, config.clustering, SHARES, config.seed, of_patterns)
+    write_artefact(out / SUBTYPE_MODEL, replace(of_scans, outliers=subtypes.outliers))
 
 
 def write_tables(
@@ -113,6 +117,16 @@ def write_tables(
         ["case_id", "split", "subtype", "distance"],
         ([case.case_id, case.split, int(label) + 1, f"{away:.4f}"] for case, label, away in found),
     )
+
+
+def write_quality(out: Path, quality: PatternQuality) -> None:
+    """Write the scores of the patterns; what is undefined is null.
+
+    Raises:
+        OSError: When the disk is full or refuses.
+    """
+    tree = {name: value if math.isfinite(value) else None for name, value in quality.tree().items()}
+    (out / QUALITY).write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
 def write_map(label_DHW: NDArray[np.uint8], case: CaseRecord, out: Path) -> Path:

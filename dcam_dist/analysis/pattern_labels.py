@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcam_dist.clustering import ClusterModel
 from dcam_dist.clustering.torch_lloyd import nearest
-from dcam_dist.clustering.torch_points import CPU_BLOCK, project
+from dcam_dist.clustering.torch_points import points_of_a_block, project
 from dcam_dist.distributed import ranks_of
 from dcam_dist.training.voxels import CaseVoxels, VoxelSource, visit_voxels
 
@@ -90,6 +90,5 @@ def label_volume(voxels: CaseVoxels, model: ClusterModel, edge: int) -> NDArray[
 def labels_of(features_NC: Tensor, model: ClusterModel) -> Tensor:
     """Nearest centroid of each row of features on the device they are on, (N,) int64: ``ClusterModel.assign``."""
     centroid_1KP = torch.from_numpy(model.centroid_KP)[None].to(features_NC.device)
-    block = len(features_NC) if features_NC.is_cuda else CPU_BLOCK
-    blocks = torch.split(features_NC, max(1, block))
+    blocks = torch.split(features_NC, points_of_a_block(str(features_NC.device), len(model.centroid_KP)))
     return torch.cat([nearest(project(block_NC, model), centroid_1KP)[0] for block_NC in blocks])

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.analysis.pattern_labels import PatternTable
 from dcam_dist.clustering import ArrayRows, ClusterFit, choose_backend
+from dcam_dist.clustering.outliers import OutlierRule, outlier_rule
 from dcam_dist.config import Config
 from dcam_dist.config.seeds import derived_seed
 from dcam_dist.distributed import ProcessContext, ranks_of
@@ -20,11 +21,13 @@ class Subtypes:
         fit: Fitted on the training scans; subtypes by falling number of these.
         label_N: Subtype of each scan of the table, nearest centroid.
         distance_NK: Distance to each centroid, in the clustering space.
+        outliers: When a scan is farther off than the training scans.
     """
 
     fit: ClusterFit
     label_N: NDArray[np.int64]
     distance_NK: NDArray[np.float32]
+    outliers: OutlierRule
 
 
 def find_subtypes(table: PatternTable, train: int, config: Config, context: ProcessContext) -> Subtypes:
@@ -45,7 +48,7 @@ def find_subtypes(table: PatternTable, train: int, config: Config, context: Proc
     seed = derived_seed(config.seed, "subtypes", 0)
     fit = by_size(backend.fit(rows, config.clustering, seed, ranks_of(context)))
     distance_NK = fit.model.distances(fit.model.project(share_NK))
-    return Subtypes(fit, distance_NK.argmin(axis=1), distance_NK)
+    return Subtypes(fit, distance_NK.argmin(axis=1), distance_NK, outlier_rule(share_NK[:train], fit.model)[0])
 
 
 def by_size(fit: ClusterFit) -> ClusterFit:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcam_dist.analysis.cluster import is_run
-from dcam_dist.analysis.features import run_features
+from dcam_dist.analysis.features import features_in, open_run
 from dcam_dist.analysis.k_figures import Effort, KFigures, KSelection
 from dcam_dist.analysis.k_files import write_selection
-from dcam_dist.clustering import ALONE, ArrayRows
+from dcam_dist.clustering import ALONE, ArrayRows, choose_backend
 from dcam_dist.clustering.gap import GapPoint, GapReference, gap_at, gap_reference
 from dcam_dist.clustering.model import Floats
 from dcam_dist.clustering.stability import stability
@@ -63,8 +63,10 @@ def select_k(
     _check_range(first, last)
     source, out = Path(source), Path(out)
     out.mkdir(parents=True, exist_ok=True)  # told now, not when all is done
-    table = run_features(source, cohort=cohort, split="train") if is_run(source) else read_features(source)
     with open_processes() as context:
+        choose_backend(config.clustering, 0, context.device)  # one that is missing is told before scans are read
+        of_run = is_run(source)
+        table = features_in(*open_run(source, cohort), context, "train") if of_run else read_features(source)
         found = figures_over_k(
             table.features_NC,
             config.clustering,

@@ -8,6 +8,9 @@ from dcam_dist.config.schema import ClusteringConfig
 
 Doubles = NDArray[np.float64]
 
+EQUAL = 1e-6
+"""Loadings that differ by less, relatively, are equally large."""
+
 
 def spread(count: int, mean_C: Doubles, variance_C: Doubles) -> Doubles:
     """What a channel is divided by: its standard deviation, 1 where what varies is rounding alone.
@@ -43,8 +46,12 @@ def kept_components(variance_P: Doubles, wanted: int | float) -> int:
 
 
 def with_fixed_signs(components_PC: Doubles) -> Doubles:
-    """The axes, the largest loading of each positive: an eigenvector's sign is arbitrary."""
-    largest_P = np.abs(components_PC).argmax(axis=1)
+    """The axes, the largest loading of each positive: an eigenvector's sign is arbitrary.
+
+    Of loadings that are equally large but for rounding, as those of two channels always are, the first decides.
+    """
+    size_PC = np.abs(components_PC)
+    largest_P = (size_PC >= (1 - EQUAL) * size_PC.max(axis=1, keepdims=True)).argmax(axis=1)
     sign_P = np.where(components_PC[np.arange(len(components_PC)), largest_P] < 0, -1.0, 1.0)
     return components_PC * sign_P[:, None]
 

@@ -63,9 +63,7 @@ def refuse_too_few(rows: int, settings: ClusteringConfig) -> None:
         DataError: See ``ClusterBackend.fit``.
     """
     if rows < settings.clusters:
-        raise DataError(
-            f"{rows} training cases cannot form {settings.clusters} clusters; lower clustering.clusters or add cases"
-        )
+        raise DataError(f"{rows} rows cannot form {settings.clusters} clusters; lower their number or add rows")
 
 
 def refuse_not_finite(broken: int, first: int) -> None:
@@ -79,7 +77,7 @@ def refuse_not_finite(broken: int, first: int) -> None:
         Diverged: See ``ClusterBackend.fit``.
     """
     if broken:
-        raise Diverged(f"features of {broken} cases are not finite (first: row {first}); training has diverged")
+        raise Diverged(f"features of {broken} rows are not finite (first: row {first})")
 
 
 def check_features(features_NC: Floats, settings: ClusteringConfig) -> None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from dcam_dist.clustering.axes import Doubles
+from dcam_dist.clustering.backend import ClusterFit
 from dcam_dist.clustering.choose import choose_backend
 from dcam_dist.clustering.model import Floats
 from dcam_dist.clustering.ranks import ALONE
@@ -145,9 +146,11 @@ def gap_at(
     Raises:
         DataError: When there are fewer cases than clusters.
     """
+    chosen = settings.model_copy(update={"clusters": max(clusters, 2)})
+    backend = choose_backend(chosen, len(features_NC), device)
 
     def log_dispersion(rows_NC: Floats, of: int) -> float:
-        found = _dispersion(rows_NC, settings, clusters, of, device)
+        found = _dispersion(backend.fit(ArrayRows(rows_NC), chosen, of, ALONE), rows_NC, clusters)
         fitted()
         return float(np.log(found)) if found > 0 else -np.inf
 
@@ -156,9 +159,7 @@ def gap_at(
     return GapPoint(clusters, log_dispersion(features_NC, seed), np.array(drawn))
 
 
-def _dispersion(features_NC: Floats, settings: ClusteringConfig, clusters: int, seed: int, device: str) -> float:
-    chosen = settings.model_copy(update={"clusters": max(clusters, 2)})
-    fit = choose_backend(chosen, len(features_NC), device).fit(ArrayRows(features_NC), chosen, seed, ALONE)
+def _dispersion(fit: ClusterFit, features_NC: Floats, clusters: int) -> float:
     points_NP = fit.model.project(features_NC)
     total = float(np.square(points_NP - points_NP.mean(axis=0, dtype=np.float64)).sum())
     if clusters == 1:

@@ -10,6 +10,9 @@ Floats = NDArray[np.float32]
 
 BLOCK_NUMBERS = 4 * 2**20
 """Differences between points and centroids that are in memory at once."""
+NO_VARIANCE = 1e-10
+"""Of the largest variance along an axis: less is the rounding of float32 coordinates. Rows that add up to one, or fewer
+rows than channels, have such axes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class ClusterModel:
         components_PC: Principal axes of the scaled features; the largest loading of each is positive.
         variance_P: Variance of the scaled training features along each axis.
         centroid_KP: Cluster centres in the clustering space.
-        whiten: Whether points are divided by the root of ``variance_P``.
+        whiten: Whether points are divided by ``deviations``.
         l2_normalize: Whether points are scaled to unit length after that.
     """
 
@@ -46,11 +49,16 @@ class ClusterModel:
         steps += ["unit length"] if self.l2_normalize else []
         return ", ".join(steps)
 
+    def deviations(self) -> Floats:
+        """What whitening divides by: the root of the variance; 1 along axes on which only rounding varies."""
+        known = self.variance_P > NO_VARIANCE * self.variance_P.max()
+        return np.sqrt(np.where(known, self.variance_P, np.float32(1)))
+
     def project(self, features_NC: Floats) -> Floats:
         """Features (N, C) to points (N, P) of the clustering space."""
         points_NP = ((features_NC - self.mean_C) / self.scale_C) @ self.components_PC.T
         if self.whiten:
-            points_NP = points_NP / np.sqrt(np.maximum(self.variance_P, np.finfo(np.float32).tiny))
+            points_NP = points_NP / self.deviations()
         if self.l2_normalize:
             lengths_N1 = np.linalg.norm(points_NP, axis=1, keepdims=True)
             points_NP = points_NP / np.where(lengths_N1 > 0, lengths_N1, 1)  # a zero row stays zero

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcam_dist.clustering.axes import Doubles
-from dcam_dist.clustering.model import ClusterModel, Floats
+from dcam_dist.clustering.model import NO_VARIANCE, ClusterModel, Floats
 from dcam_dist.clustering.placing import Placement, place, row_blocks
 
 LEVEL = 0.01
@@ -91,7 +91,7 @@ def _left_out(placed: Placement, features_NC: Floats, model: ClusterModel) -> Pl
 def _leverage(features_NC: Floats, model: ClusterModel) -> Doubles:
     """1/n and the row's share in the variance along each axis, (N,)."""
     rows = len(features_NC)
-    known = model.variance_P > 0
+    known = model.variance_P > NO_VARIANCE * model.variance_P.max()
     axes_PC, variance_P = model.components_PC[known].astype(np.float64), model.variance_P[known].astype(np.float64)
     leverage_N = np.full(rows, 1 / rows)
     for some in row_blocks(rows, features_NC.shape[1]):

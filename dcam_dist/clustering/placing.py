@@ -95,14 +95,13 @@ class _Arrays:
 
     @classmethod
     def of(cls, model: ClusterModel, library: ArrayLibrary) -> "_Arrays":
-        variance_P = np.maximum(model.variance_P, np.finfo(np.float32).tiny).astype(np.float64)
         centroid_1KP = model.centroid_KP[None].astype(np.float64)
         return cls(
             library,
             library.put(model.mean_C.astype(np.float64)),
             library.put(model.scale_C.astype(np.float64)),
             library.put(model.components_PC.astype(np.float64)),
-            library.put(np.sqrt(variance_P) if model.whiten else np.ones_like(variance_P)),
+            library.put(model.deviations().astype(np.float64) if model.whiten else np.ones(len(model.variance_P))),
             library.put(centroid_1KP),
             float(np.square(centroid_1KP).sum(axis=2).max()),
             model.l2_normalize,

@@ -110,8 +110,10 @@ def stability(
     if seeds < 2 or resamples < 1:
         raise ValueError(f"stability needs at least 2 seeds and 1 resample, not {seeds} and {resamples}")
 
+    backend = choose_backend(settings, len(features_NC), device)
+
     def fit(rows_NC: Floats, of: int) -> ClusterFit:
-        made = choose_backend(settings, len(rows_NC), device).fit(ArrayRows(rows_NC), settings, of, ALONE)
+        made = backend.fit(ArrayRows(rows_NC), settings, of, ALONE)
         fitted()
         return made
 

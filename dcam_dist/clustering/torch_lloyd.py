@@ -57,7 +57,8 @@ def inertia_and_sizes(
     """Sum of squared distances to the nearest centroid (R,), and points of each cluster (R, K), of all ranks."""
     centroids = torch.from_numpy(centroid_RKP).to(device)
     found = torch.zeros(centroid_RKP.shape[0], 1 + centroid_RKP.shape[1], dtype=torch.float64, device=device)
-    for part in over_blocks(lambda block_NP: _inertia_of_block(block_NP, centroids), points, device):
+    width = centroid_RKP.shape[0] * centroid_RKP.shape[1]
+    for part in over_blocks(lambda block_NP: _inertia_of_block(block_NP, centroids), points, device, width=width):
         found += part
     total = ranks.sum(found.cpu().numpy())
     return total[:, 0], np.rint(total[:, 1:]).astype(np.int64)
@@ -117,7 +118,7 @@ def _pass(
 
     found = torch.zeros(restarts, clusters, axes + 1, dtype=torch.float64, device=device)
     square = torch.zeros(1, dtype=torch.float64, device=device)
-    for part, its_square in over_blocks(work, points, device):
+    for part, its_square in over_blocks(work, points, device, width=restarts * clusters):
         found += part
         square += its_square
     total = ranks.sum(torch.cat([found.flatten(), square]).cpu().numpy())

@@ -16,13 +16,16 @@ from torch import Tensor
 
 from dcam_dist.clustering.model import ClusterModel, Floats
 from dcam_dist.clustering.rows import CHUNK_BYTES, Rows, rows_of_a_chunk
+from dcam_dist.errors import EnvironmentFault
 
 Made = TypeVar("Made")
 
 CPU_BLOCK = 16_384
 """Points of a block on a CPU; measured among 1024 … 65,536 with 64 channels."""
 GPU_BLOCK = 65_536
-"""Points of a block on a GPU: their distances to 640 centroids are 168 MB. Not measured."""
+"""Points of a block on a GPU, at most. Not measured."""
+GPU_NUMBERS = CHUNK_BYTES // 4
+"""Numbers that work makes of a block on a GPU, so that an array of float32 is no larger than a chunk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,8 @@ class SpilledRows:
         for start in range(0, rows, step):
             chunk_NP = buffer_NP[: rows - start]
             self.file.seek(4 * start * channels)
-            self.file.readinto(chunk_NP.data.cast("B"))
+            if self.file.readinto(chunk_NP.data.cast("B")) != chunk_NP.nbytes:
+                raise EnvironmentFault(f"{tempfile.gettempdir()}: a temporary file has been cut while it was in use")
             yield chunk_NP
 
 
@@ -83,15 +87,15 @@ def projected(rows: Rows, model: ClusterModel, device: str) -> Iterator[SpilledR
 
 def project(features_NC: Tensor, model: ClusterModel) -> Tensor:
     """``ClusterModel.project`` on a device."""
-    mean_C, scale_C, components_PC, variance_P = (
+    mean_C, scale_C, components_PC, deviation_P = (
         torch.from_numpy(array).to(features_NC.device)
-        for array in (model.mean_C, model.scale_C, model.components_PC, model.variance_P)
+        for array in (model.mean_C, model.scale_C, model.components_PC, model.deviations())
     )
     scaled_NC = features_NC - mean_C
     scaled_NC /= scale_C
     points_NP = scaled_NC @ components_PC.T
     if model.whiten:
-        points_NP /= variance_P.clamp(min=float(np.finfo(np.float32).tiny)).sqrt()
+        points_NP /= deviation_P
     if model.l2_normalize:
         lengths_N1 = torch.linalg.vector_norm(points_NP, dim=1, keepdim=True)
         points_NP /= torch.where(lengths_N1 > 0, lengths_N1, 1.0)
@@ -104,22 +108,29 @@ def blocks(points: Rows, device: str) -> Iterator[Tensor]:
         yield from _split(chunk, device)
 
 
-def over_blocks(work: Callable[[Tensor], Made], points: Rows, device: str) -> Iterator[Made]:
+def over_blocks(work: Callable[[Tensor], Made], points: Rows, device: str, *, width: int = 1) -> Iterator[Made]:
     """What the work makes of each block, in order. On a CPU as many blocks of a chunk at once as torch may use threads.
 
     Args:
         work: Called with a block (n, P) on the device; on a CPU by several threads.
         points: Read once.
         device: Where the points are worked on.
+        width: Numbers that the work makes of a point: on a GPU blocks have the fewer points.
     """
     threads = 1 if device.startswith("cuda") else torch.get_num_threads()
     if threads == 1:
-        yield from map(work, blocks(points, device))
+        for chunk in points.chunks():
+            yield from map(work, _split(chunk, device, width))
         return
     with ThreadPoolExecutor(threads) as pool:
         for chunk in points.chunks():
-            yield from pool.map(work, _split(chunk, device))
+            yield from pool.map(work, _split(chunk, device, width))
 
 
-def _split(chunk: Any, device: str) -> tuple[Tensor, ...]:
-    return torch.split(torch.as_tensor(chunk, device=device), GPU_BLOCK if device.startswith("cuda") else CPU_BLOCK)
+def points_of_a_block(device: str, width: int = 1) -> int:
+    """Points of a block of which work makes so many numbers each."""
+    return max(1, min(GPU_BLOCK, GPU_NUMBERS // width)) if device.startswith("cuda") else CPU_BLOCK
+
+
+def _split(chunk: Any, device: str, width: int = 1) -> tuple[Tensor, ...]:
+    return torch.split(torch.as_tensor(chunk, device=device), points_of_a_block(device, width))

@@ -34,6 +34,7 @@ def cluster(
 
         patterns = cluster_voxels(source, out, loaded, cohort=cohort)
         if patterns.is_main:
+            typer.echo(patterns.quality.line())
             typer.echo(f"{len(patterns.patterns.size_K)} patterns, {len(patterns.subtypes.size_K)} subtypes: {out}")
         return
     made = analysis.cluster(source, out, loaded, cohort=cohort)

@@ -30,6 +30,8 @@ class ContextRanks:
 
     def all_rows(self, rows_NC: NDArray[Any]) -> NDArray[Any]:
         """See ``clustering.Ranks``."""
+        if self.size == 1:
+            return rows_NC
         counts = meet(f"gathering rows of {rows_NC.shape[1:]} {rows_NC.dtype}", len(rows_NC))
         padded = np.zeros((max(counts), *rows_NC.shape[1:]), dtype=rows_NC.dtype)
         padded[: len(rows_NC)] = rows_NC

@@ -6,11 +6,11 @@ from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
 from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
 from dcam_dist.runs.directory import first_start, open_run_directory
-from dcam_dist.runs.feature_files import read_features, write_features
+from dcam_dist.runs.feature_files import read_feature_file, read_features, write_features
 from dcam_dist.runs.lock import run_lock
 from dcam_dist.runs.metrics_log import MetricsLog, open_metrics
 from dcam_dist.runs.rank_logs import rank_log
-from dcam_dist.runs.restore import RestoredRun, check_training_cases, open_cohort_of, restore_run
+from dcam_dist.runs.restore import RestoredRun, check_training_cases, open_cohort_of, open_new_scans, restore_run
 from dcam_dist.runs.run_config import read_run_config
 from dcam_dist.runs.set_aside import SetAsideCase, read_set_aside, write_set_aside
 
@@ -30,10 +30,12 @@ __all__ = [
     "latest_checkpoint",
     "open_cohort_of",
     "open_metrics",
+    "open_new_scans",
     "open_run_directory",
     "rank_log",
     "read_artefact",
     "read_checkpoint",
+    "read_feature_file",
     "read_features",
     "read_run_config",
     "read_set_aside",

@@ -17,11 +17,13 @@ import numpy as np
 from dcam_dist.clustering.outliers import outlier_rule
 from dcam_dist.cohort.durable import sync
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
-from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, ClusterArtefact, from_files, to_files
+from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, MODEL, ClusterArtefact, from_files, to_files
 from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.restore import RestoredRun
-from dcam_dist.runs.sealed import read_sealed, write_sealed
+from dcam_dist.runs.sealed import MANIFEST, read_sealed, write_sealed
 
+TABLE = "clusters.csv"
+"""Beside it: the cases that it was made of."""
 MOST_BYTES = 1 << 30
 """Of the files of an artefact; 1000 axes of 65,536 channels are a quarter of it."""
 
@@ -31,6 +33,7 @@ def write_artefact(folder: Path, artefact: ClusterArtefact) -> None:
 
     Raises:
         UsageError: When something else is there.
+        DataError: When it is none that can be read.
         EnvironmentFault: When the disk gives back other bytes than were written.
         OSError: When it cannot be written.
     """
@@ -48,14 +51,18 @@ def write_artefact(folder: Path, artefact: ClusterArtefact) -> None:
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a folder that holds something else than an artefact.
+    """Refuse a place whose content would be lost: anything but an artefact alone or an empty folder.
 
     Raises:
-        UsageError: Says so.
+        UsageError: Says what is there.
     """
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not (folder / ABOUT).is_file():
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if found and ABOUT not in found:
         raise UsageError(f"{folder}: exists and is no clustering; choose another --out")
+    if more := found - {MODEL, ABOUT, MANIFEST, TABLE}:
+        raise UsageError(f"{folder}: beside a clustering it holds {min(more)}, which would be lost; move it away")
 
 
 def read_artefact(folder: Path) -> ClusterArtefact:
@@ -110,9 +117,13 @@ def source_of_run(run: RestoredRun) -> dict[str, str]:
 
 def _read_back(side: Path, folder: Path) -> None:
     try:
-        read_artefact(side)
+        files = read_sealed(side, most_bytes=MOST_BYTES)
     except DataError as error:
         raise EnvironmentFault(f"{folder}: the disk gives back other bytes than were written ({error})") from None
+    try:
+        from_files(files)
+    except DataError as error:
+        raise DataError(f"{folder}: this clustering cannot be saved ({error})") from None
 
 
 def _put_in_place(side: Path, home: Path) -> None:

@@ -32,7 +32,7 @@ from dcam_dist.runs.provenance import versions
 FORMAT = 1
 KIND = "dcam-dist clustering"
 MODEL, ABOUT = "model.safetensors", "artefact.json"
-LUNG_ROWS = "lung-pooled features"
+LUNG_ROWS, FILE_ROWS = "lung-pooled features", "features of a file"
 _LONGEST_TEXT, _MOST_TEXTS = 200, 50
 _OUTLIER = "outlier_"
 _AXES = {"mean_C": 1, "scale_C": 1, "components_PC": 2, "variance_P": 1, "centroid_KP": 2}
@@ -206,7 +206,8 @@ def _model(tree: Tree, arrays: Arrays) -> ClusterModel:
 
 def _rule(arrays: Arrays, clusters: int) -> OutlierRule:
     score_M = arrays[f"{_OUTLIER}score_M"]
-    if score_M.dtype != np.float64 or score_M.ndim != 1 or not len(score_M) or not (np.diff(score_M) >= 0).all():
+    in_order = (score_M[1:] >= score_M[:-1]).all() and not np.isnan(score_M).any()  # the last may be infinite
+    if score_M.dtype != np.float64 or score_M.ndim != 1 or not len(score_M) or not in_order:
         raise ValueError("scores of the outlier rule are not in order")
     distance_K2, residual_2 = (
         _of(arrays, _OUTLIER + name, np.float64, shape)

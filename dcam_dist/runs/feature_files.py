@@ -7,9 +7,11 @@
 
 import csv
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +44,34 @@ _FAULTS = (
 )
 
 
+ORIGINS = ("run_sha256", "patterns_sha256")
+"""Of ``FeatureFile.about``: rows of different ones do not belong together."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureFile:
+    """What a feature file holds.
+
+    Attributes:
+        table: At least one case; features finite, ids distinct.
+        about: What a row is (``rows``) and what it was made with (``ORIGINS``), as far as the file says so.
+    """
+
+    table: FeatureTable
+    about: Mapping[str, str]
+
+
 def read_features(path: Path) -> FeatureTable:
+    """As ``read_feature_file``, the table alone."""
+    return read_feature_file(path).table
+
+
+def read_feature_file(path: Path) -> FeatureFile:
     """Read a feature file; it may come from anywhere.
 
     Args:
         path: Its suffix says the format.
-
-    Returns:
-        At least one case; features finite, ids distinct.
 
     Raises:
         UsageError: No such file, or a suffix of no format.
@@ -61,14 +83,15 @@ def read_features(path: Path) -> FeatureTable:
             size = os.fstat(stream.fileno()).st_size
             if size > MOST_BYTES:
                 raise DataError(f"{path}: {size} bytes; feature files of up to {MOST_BYTES} can be read")
-            return _table(*reader(stream, MOST_BYTES))
+            features_NC, ids, about = reader(stream, MOST_BYTES)
+            return FeatureFile(_table(features_NC, ids), _known(about))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; features of a run: dcam-dist features RUN --out {path}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     except _FAULTS as error:
-        about = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: no feature file ({about:.250})") from None
+        why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: no feature file ({why:.250})") from None
 
 
 def write_features(path: Path, table: FeatureTable, about: Mapping[str, Any]) -> None:
@@ -105,6 +128,12 @@ def check_suffix(path: Path) -> str:
     if path.suffix not in READERS:
         raise UsageError(f"{path}: a feature file is called {', '.join(f'*{suffix}' for suffix in READERS)}")
     return path.suffix
+
+
+def _known(about: Mapping[str, Any]) -> Mapping[str, str]:
+    known = {key: about[key] for key in ORIGINS if isinstance(about.get(key), str) and _DIGEST.fullmatch(about[key])}
+    rows = about.get("rows")
+    return known | ({"rows": rows} if isinstance(rows, str) and rows.isprintable() and len(rows) <= 200 else {})
 
 
 def _table(features_NC: NDArray[np.float32], ids: list[str]) -> FeatureTable:

@@ -32,8 +32,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-Parts = tuple[NDArray[np.float32], list[str]]
-"""Features (N, C) and case ids, not compared with each other yet."""
+Parts = tuple[NDArray[np.float32], list[str], Mapping[str, Any]]
+"""Features (N, C) and case ids, not compared with each other yet, and where they were made."""
 
 
 def from_safetensors(stream: IO[bytes], most_bytes: int) -> Parts:
@@ -48,7 +48,8 @@ def from_safetensors(stream: IO[bytes], most_bytes: int) -> Parts:
     tensors = safetensors.numpy.load(content)
     if list(tensors) != [FEATURES] or tensors[FEATURES].dtype != np.float32:
         raise ValueError(f"needs one tensor {FEATURES!r} of type F32")
-    return tensors[FEATURES], _texts(json.loads(about[CASE_ID]))
+    origin = json.loads(about.get("about", "{}"))
+    return tensors[FEATURES], _texts(json.loads(about[CASE_ID])), origin if isinstance(origin, dict) else {}
 
 
 def to_safetensors(table: FeatureTable, about: Mapping[str, Any]) -> bytes:
@@ -67,7 +68,7 @@ def from_npz(stream: IO[bytes], most_bytes: int) -> Parts:
         case_id_N = _npy(archive, CASE_ID, "U", 1, most_bytes)
         features_NC = _npy(archive, FEATURES, "f", 2, most_bytes)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
-        return features_NC.astype(np.float32), case_id_N.tolist()
+        return features_NC.astype(np.float32), case_id_N.tolist(), {}
 
 
 def to_npz(table: FeatureTable, about: Mapping[str, Any]) -> bytes:
@@ -91,7 +92,7 @@ def from_csv(stream: IO[bytes], most_bytes: int) -> Parts:
             raise ValueError(f"line {line} has {len(cells)} columns, the first line {len(header)}")
         ids.append(cells[0])
         numbers.extend(_number(cell, line) for cell in cells[1:])
-    return np.array(numbers, np.float32).reshape(len(ids), len(header) - 1), ids
+    return np.array(numbers, np.float32).reshape(len(ids), len(header) - 1), ids, {}
 
 
 def to_csv(table: FeatureTable, about: Mapping[str, Any]) -> bytes:

@@ -73,6 +73,20 @@ def open_cohort_of(run: RestoredRun, moved: str | Path | None = None) -> Cohort:
     return cohort
 
 
+def open_new_scans(run: RestoredRun, path: str | Path) -> Cohort:
+    """A cohort of scans that a run is to be applied to, whichever they are.
+
+    Raises:
+        UsageError: When there is none, or it has another grid than the run.
+    """
+    cohort = open_cohort(path)
+    if cohort.description.grid != run.config.grid:
+        raise UsageError(
+            f"{path}: has another grid than {run.path}; ingest the scans with --config {run.path}/config.yaml"
+        )
+    return cohort
+
+
 def check_training_cases(cohort: Cohort, checkpoint: Checkpoint) -> None:
     """Refuse a cohort whose training cases are not those of the checkpoint: test cases may have been trained on.
 

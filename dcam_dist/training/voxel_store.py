@@ -22,7 +22,7 @@ from zarr.codecs import Crc32cCodec
 
 from dcam_dist.clustering.rows import rows_of_a_chunk
 from dcam_dist.cohort.layout import ATTRIBUTE
-from dcam_dist.errors import DataError
+from dcam_dist.errors import DataError, VolumeDamaged
 
 READ_CHUNKS = 3
 """The most memory that reading takes, in chunks: the file, its content without the checksum, and the rows."""
@@ -54,7 +54,7 @@ class ZarrRows:
         """See ``clustering.Rows``.
 
         Raises:
-            DataError: When a chunk is missing or damaged; names its file.
+            VolumeDamaged: When a chunk is missing or damaged; names its file.
         """
         step = self.array.chunks[0]
         for start in range(0, self.shape[0], step):
@@ -68,7 +68,7 @@ class ZarrRows:
             fault = "has been cut"
         except (OSError, ValueError, RuntimeError) as error:
             fault = "is damaged (checksum)" if "checksum" in str(error) else "cannot be read"
-        raise DataError(f"{file}: {fault}; give the same command again: the features are extracted anew")
+        raise VolumeDamaged(f"{file}: {fault}; give the same command again: the features are extracted anew")
 
 
 class VoxelWriter:

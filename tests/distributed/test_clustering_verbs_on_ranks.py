@@ -1,5 +1,7 @@
 """``features`` and ``cluster`` on two ranks: the same clusters as on one, written once, and one line where it fails."""
 
+import shutil
+
 import numpy as np
 import pytest
 from support.clusterings import Population
@@ -53,6 +55,24 @@ def test_what_rank_0_cannot_write_is_told_once(features, tmp_path):
     told = [line for line in ended.stderr.splitlines() if line.startswith("dcam-dist: ")]
     assert ended.returncode != 0 and len(told) == 1, ended.stderr
     assert str(tmp_path / "file") in told[0]
+
+
+@pytest.mark.parametrize("other", ["missing", "another"])
+def test_a_file_that_is_not_the_same_on_all_ranks_is_told_once(features, tmp_path, other):
+    folders = [tmp_path / rank for rank in "01"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(features, folder / "f.npz")
+    if other == "missing":
+        (folders[1] / "f.npz").unlink()
+    else:
+        write_features(folders[1] / "f.npz", FeatureTable(Population.of(0).rows(9, 2), tuple("abcdefghi")), {})
+    command = ["cluster", "f.npz", "--out", str(tmp_path / "out"), *SETTINGS]
+    ended = torchrun(2, ["tests/support/elsewhere_jobs.py", *map(str, folders), "--", *command])
+    told = [line for line in ended.stderr.splitlines() if line.startswith("dcam-dist: ")]
+    assert ended.returncode != 0 and len(told) == 1, ended.stderr
+    assert ("no such file" if other == "missing" else "different files under the name f.npz") in told[0]
+    assert not (tmp_path / "out").exists()
 
 
 def test_rank_0_tells_its_own_fault_though_the_others_have_left_with_it(tmp_path):

@@ -83,3 +83,10 @@ def test_a_damaged_case_ends_all_ranks_with_one_line_and_leaves_no_features(tmp_
     assert len(lines) == 1, ended.stderr
     assert "validate" in lines[0]
     assert not list((tmp_path / "out").glob("voxels/*"))
+
+
+def test_a_chunk_that_one_rank_alone_cannot_read_is_told_once(tmp_path, dcam_run, small_cohort):
+    ended = start(2, [tmp_path, dcam_run, small_cohort, "clustering.backend=torch", "cut"])
+    assert ended.returncode != 0
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("dcam-dist:")]
+    assert len(lines) == 1 and "rank-0001.zarr" in lines[0] and "has been cut" in lines[0], ended.stderr

@@ -118,13 +118,13 @@ GUARDS = (
     Guard(
         "step guard",
         "a step that is not finite is left out by all",
-        r"0 lines match.*features of 9 cases are not finite",
+        r"0 lines match.*features of 9 rows are not finite",
         row="nan-again",
     ),
     Guard(
         "kept buffers",
         "a step that is left out leaves no trace in the running statistics",
-        r"exit codes \[3, 3\] instead of 0:.*features of 9 cases are not finite",
+        r"exit codes \[3, 3\] instead of 0:.*features of 9 rows are not finite",
         row="nan-once",
     ),
     Guard("in doubt", "nothing is saved after a step that was left out", r"weight is not finite", row="spoiled"),

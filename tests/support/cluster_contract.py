@@ -135,15 +135,33 @@ def as_many_rows_as_clusters(fit: Fit) -> None:
     assert found.size_K.tolist() == [1] * 5 and found.inertia < 1e-6
 
 
+def whitening_of_axes_without_variance(fit: Fit) -> None:
+    """Shares that add up to one, and fewer rows than channels, have an axis on which only rounding varies."""
+    shares = np.abs(groups()) + 0.1
+    shares /= shares.sum(axis=1, keepdims=True)
+    few = groups(11, 12, 3, 5)
+    for features, clusters in ((shares, 5), (few, 3)):
+        changes = {"clusters": clusters, "pca_components": features.shape[1], "whiten": True}
+        alike(fit, features, **changes)
+        found = fit(features, settings(**changes), 3).model
+        assert np.abs(found.project(features)[:, -1]).max() < 1e-3
+
+
+def signs_of_equal_loadings(fit: Fit) -> None:
+    """Both axes of two scaled channels have loadings of one size."""
+    found = fit(groups(500, 2, 4, 9), settings(clusters=4, pca_components=2), 0).model
+    assert (found.components_PC[:, 0] > 0).all()
+
+
 def too_few_rows_are_refused(fit: Fit) -> None:
-    assert "4 training cases cannot form 5 clusters" in refusal(fit, groups(4))
+    assert "4 rows cannot form 5 clusters" in refusal(fit, groups(4))
 
 
 def values_that_are_not_finite_are_refused(fit: Fit) -> None:
     for bad in (np.nan, np.inf, -np.inf):
         features = groups()
         features[[411, 590], 2] = bad
-        assert "features of 2 cases are not finite (first: row 411)" in refusal(fit, features)
+        assert "features of 2 rows are not finite (first: row 411)" in refusal(fit, features)
 
 
 def refusal(fit: Fit, features: Floats) -> str:
@@ -171,6 +189,8 @@ CHECKS: dict[str, Callable[[Fit], None]] = {
         constant_columns,
         a_large_mean,
         as_many_rows_as_clusters,
+        whitening_of_axes_without_variance,
+        signs_of_equal_loadings,
         too_few_rows_are_refused,
         values_that_are_not_finite_are_refused,
     )

@@ -115,7 +115,7 @@ def test_folders_on_one_disk_need_room_together(tmp_path, monkeypatch):
 
 
 def test_every_voxel_has_the_pattern_of_the_nearest_centroid(source, tmp_path):
-    fit = find_patterns(source, ["case000", "case001"], tmp_path)
+    fit, _ = find_patterns(source, ["case000", "case001"], tmp_path)
     counted = pattern_table(source, ["case002", "case000"], fit.model)
     assert counted.case_id_N == ("case002", "case000")
     for row, case_id in enumerate(counted.case_id_N):
@@ -132,7 +132,7 @@ def test_every_voxel_has_the_pattern_of_the_nearest_centroid(source, tmp_path):
 @pytest.mark.parametrize("edge", [1, 2])
 def test_a_volume_of_patterns_is_zero_outside_the_lungs_and_whole_inside(source, tmp_path, edge):
     asked, volumes = with_settings(source, f"patterns.supervoxel={edge}"), []
-    fit = find_patterns(asked, ["case000"], tmp_path)
+    fit, _ = find_patterns(asked, ["case000"], tmp_path)
 
     def check(voxels):
         label_DHW = label_volume(voxels, fit.model, edge)
@@ -229,7 +229,7 @@ def test_a_named_case_is_mapped_and_no_other(dcam_run, small_cohort, tmp_path):
 
 def test_test_scans_take_no_part_in_the_clusterings(source, found, tmp_path):
     asked = with_settings(source, "patterns.voxels_per_case=300")
-    alone = find_patterns(asked, [case.case_id for case in source.cohort.split("train")], tmp_path)
+    alone, _ = find_patterns(asked, [case.case_id for case in source.cohort.split("train")], tmp_path)
     np.testing.assert_array_equal(alone.model.centroid_KP, found.patterns.model.centroid_KP)
     assert found.subtypes.size_K.sum() == TRAIN
 
@@ -249,7 +249,7 @@ def test_a_damaged_volume_is_one_line_and_leaves_no_features(dcam_run, tmp_path)
 
 
 def test_fewer_scans_than_subtypes_are_refused_before_any_work(dcam_run, small_cohort, tmp_path):
-    with pytest.raises(DataError, match="9 training cases cannot form 10 clusters"):
+    with pytest.raises(DataError, match="9 rows cannot form 10 clusters"):
         cluster_voxels(dcam_run, tmp_path / "out", config(small_cohort, "clustering.clusters=10"))
     assert not (tmp_path / "out").exists()
 

@@ -1,13 +1,15 @@
 """``features``, ``cluster`` and ``assign`` on the command line: what they say, and their errors in one line."""
 
 import csv
+import json
+import re
 import shutil
 
 import pytest
-from support.cohorts import damage_case
+from support.cohorts import damage_case, make_cohort
 
 from dcam_dist.__main__ import main
-from dcam_dist.runs import read_artefact, read_features
+from dcam_dist.runs import read_artefact, read_features, write_features
 
 
 @pytest.fixture
@@ -69,8 +71,50 @@ def test_a_run_assigns_too(command, tmp_path, dcam_run, test_features):
 def test_voxels_are_clustered_instead_of_scans(command, tmp_path, dcam_run):
     out = tmp_path / "patterns"
     code, told, _ = command("cluster", dcam_run, "--out", out, "--features", "voxel", "patterns.clusters=3")
-    assert (code, told) == (0, [f"3 patterns, 3 subtypes: {out}"])
+    assert (code, told[1:]) == (0, [f"3 patterns, 3 subtypes: {out}"])
+    assert told[0].startswith("patterns: inertia ") and "silhouette" in told[0] and "Davies-Bouldin" in told[0]
     assert read_artefact(out / "patterns").channels == 8
+    assert set(json.loads((out / "quality.json").read_text())) >= {"silhouette", "davies_bouldin", "calinski_harabasz"}
+
+
+def test_new_scans_get_the_subtypes_of_their_patterns(command, tmp_path, dcam_run, small_cohort):
+    out, shares, table = tmp_path / "patterns", tmp_path / "shares.safetensors", tmp_path / "subtypes.csv"
+    assert command("cluster", dcam_run, "--out", out, "--features", "voxel", "patterns.clusters=3")[0] == 0
+    code, told, err = command(
+        "features", dcam_run, "--new-scans", small_cohort, "--patterns", out, "--out", shares, "--split", "test"
+    )
+    assert (code, told, err) == (0, [f"written: {shares}, 4 cases, 3 channels"], [])
+    code, _, err = command("assign", out / "subtypes", shares, "--out", table, "--level", "0.2")
+    assert (code, err) == (0, [])
+    with (out / "subtypes.csv").open(newline="") as stream:
+        expected = {row["case_id"]: row["subtype"] for row in csv.DictReader(stream) if row["split"] == "test"}
+    with table.open(newline="") as stream:
+        assert {row["case_id"]: row["cluster"] for row in csv.DictReader(stream)} == expected
+
+
+def test_scans_of_another_cohort_are_assigned(command, tmp_path, dcam_run):
+    new, features = make_cohort(tmp_path / "new.zarr", 3), tmp_path / "new.npz"
+    code, told, _ = command("features", dcam_run, "--new-scans", new, "--out", features)
+    assert (code, told) == (0, [f"written: {features}, 3 cases, 8 channels"])
+    code, told, _ = command("assign", dcam_run, features, "--out", tmp_path / "c.csv")
+    assert code == 0 and told[0].startswith("3 rows in 3 clusters: ")
+    code, _, err = command("features", dcam_run, "--cohort", new, "--out", features)
+    assert code == 2 and "training split differs" in err[0]
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"run_sha256": "0" * 64}, "other run_sha256: features of another run"),
+        ({"rows": "shares of lung voxels in texture patterns"}, "shares of lung voxels.*, not lung-pooled features"),
+    ],
+)
+def test_rows_that_say_that_they_are_others_are_refused(command, tmp_path, dcam_run, test_features, about, why):
+    path = tmp_path / "f.safetensors"
+    write_features(path, read_features(test_features), about)
+    code, _, err = command("assign", dcam_run, path, "--out", tmp_path / "c.csv")
+    assert code == 3 and len(err) == 1 and re.search(why, err[0])
+    assert not (tmp_path / "c.csv").exists()
 
 
 def test_errors_are_one_line_with_their_exit_code(command, tmp_path, dcam_run, test_features):
@@ -86,7 +130,7 @@ def test_errors_are_one_line_with_their_exit_code(command, tmp_path, dcam_run, t
         (2, "*.safetensors", "features", dcam_run, "--out", tmp_path / "f.pt"),
         (2, "no run here", "cluster", tmp_path / "gone", "--out", tmp_path / "a"),
         (2, "did you mean clustering.clusters", "cluster", few, "--out", tmp_path / "a", "clustering.cluster=3"),
-        (3, "1 training cases cannot form 6 clusters", "cluster", few, "--out", tmp_path / "a"),
+        (3, "1 rows cannot form 6 clusters", "cluster", few, "--out", tmp_path / "a"),
         (3, "no feature file", "cluster", tmp_path / "broken.npz", "--out", tmp_path / "a"),
         (2, "is no clustering; choose another --out", "cluster", dcam_run, "--out", tmp_path),
         (2, "no clustering here", "assign", tmp_path, test_features, "--out", out),

@@ -1,8 +1,10 @@
 """Stability over seeds and resamples: what is stable, what is not, and every figure against a plain count."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score, jaccard_score
+from sklearn.metrics import jaccard_score
 
 from dcam_dist.clustering import ALONE, ArrayRows
 from dcam_dist.clustering.consensus import Consensus, CountedPairs
@@ -87,8 +89,8 @@ def test_ids_are_matched_before_clusters_are_compared(monkeypatch):
         assert len(first) < 60  # drawn cases alone
         expected = [jaccard_score(first == k, second == k) for k in range(3)]
         np.testing.assert_allclose(row, expected)
-        assert adjusted_rand_score(first, second) <= 1
-        assert (first == second).mean() > 1 / 3
+        shared = [(first == np.array(renamed)[second]).sum() for renamed in permutations(range(3))]
+        assert (first == second).sum() == max(shared) > min(shared)
 
 
 def test_jaccard_of_ids_that_do_not_occur_is_nan():
@@ -130,5 +132,5 @@ def test_a_spread_leaves_out_what_is_undefined():
 def test_too_few_of_anything_is_refused():
     with pytest.raises(ValueError, match="at least 2 seeds and 1 resample, not 1 and 5"):
         measured(groups(), 3, seeds=1, resamples=5)
-    with pytest.raises(DataError, match="2 training cases cannot form 3 clusters"):
+    with pytest.raises(DataError, match="2 rows cannot form 3 clusters"):
         measured(groups()[:2], 3)

@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.clusterings import make_artefact
 
+from dcam_dist.clustering import ArrayRows
+from dcam_dist.clustering.outliers import outlier_rule
+from dcam_dist.clustering.sklearn_backend import SklearnBackend
+from dcam_dist.config.schema import ClusteringConfig
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs import artefact as artefact_module
 from dcam_dist.runs import artefact_of_run, read_artefact, restore_run, write_artefact
@@ -84,6 +88,25 @@ def test_an_earlier_artefact_is_replaced_and_nothing_else_is(tmp_path):
     assert (tmp_path / "c" / "MANIFEST.json").read_text() == "{}"
 
 
+def test_what_lies_beside_an_earlier_clustering_is_not_lost(tmp_path):
+    write_artefact(tmp_path / "a", WRITTEN)
+    (tmp_path / "a" / "clusters.csv").touch()  # its own table, made anew each time
+    write_artefact(tmp_path / "a", WRITTEN)
+    (tmp_path / "a" / "test.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds test\.csv, which would be lost"):
+        write_artefact(tmp_path / "a", replace(WRITTEN, seed=7))
+    assert (tmp_path / "a" / "test.csv").read_text() == "mine" and read_artefact(tmp_path / "a").seed == 0
+
+
+def test_several_rows_may_be_infinitely_far_off(tmp_path):
+    rows = np.concatenate([np.zeros(95), [0.02, 0.03], np.ones(3)]).astype(np.float32)[:, None]
+    model = SklearnBackend().fit(ArrayRows(rows), ClusteringConfig(clusters=2), 0).model
+    rule, _ = outlier_rule(rows, model)
+    assert np.isinf(rule.score_M).sum() == 2
+    write_artefact(tmp_path / "a", replace(WRITTEN, model=model, size_K=np.array([97, 3]), outliers=rule))
+    np.testing.assert_array_equal(read_artefact(tmp_path / "a").outliers.score_M, rule.score_M)
+
+
 def test_a_failed_write_leaves_the_earlier_one(tmp_path, monkeypatch):
     write_artefact(tmp_path / "a", WRITTEN)
 
@@ -95,6 +118,14 @@ def test_a_failed_write_leaves_the_earlier_one(tmp_path, monkeypatch):
         write_artefact(tmp_path / "a", replace(WRITTEN, seed=7))
     monkeypatch.undo()
     monkeypatch.setattr(artefact_module, "write_sealed", lambda folder, files: write_sealed(folder, [(ABOUT, b"{}")]))
+    with pytest.raises(DataError, match="cannot be saved"):
+        write_artefact(tmp_path / "a", replace(WRITTEN, seed=7))
+
+    def lies(folder, files):
+        write_sealed(folder, files)
+        (folder / MODEL).write_bytes(bytes((folder / MODEL).stat().st_size))
+
+    monkeypatch.setattr(artefact_module, "write_sealed", lies)
     with pytest.raises(EnvironmentFault, match="gives back other bytes"):
         write_artefact(tmp_path / "a", replace(WRITTEN, seed=7))
     assert read_artefact(tmp_path / "a").seed == 0
