@@ -30,7 +30,7 @@ def report(result: Mapping[str, Any]) -> str:
         "",
         "The reference does not state the histogram's range, the axes of its PCA or how unseen patches were drawn. Two "
         "settings that come near it are shown, chosen for that among 2,808 (range, clipping, scaling, axes; one seed); "
-        "within each the seed moves ACC as the last table says. No one setting gave both figures of the histograms: the "
+        "within each the seed moves ACC as the last table says. No one setting gave both figures of histograms: the "
         "first comes near the regression's, the second near that of k-means.",
         "",
         "## Agreement with the labels: first seed",

@@ -10,8 +10,8 @@ Floats = NDArray[np.float32]
 
 BLOCK_NUMBERS = 4 * 2**20
 """Differences between points and centroids that are in memory at once."""
-NO_VARIANCE = 1e-10
-"""Of the largest variance along an axis: less is the rounding of float32 coordinates. Rows that add up to one, or fewer
+NO_VARIANCE = 1e-6
+"""Of the largest variance along an axis: less is the rounding of cuML's float32 PCA. Rows that add up to one, or fewer
 rows than channels, have such axes."""
 
 

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from dcam_dist.distributed.context import ProcessContext
 from dcam_dist.distributed.control import from_first, gathered, meet, summed
 
+GATHERED_BYTES = 2**23
+"""Up to so many bytes of all ranks are gathered and added up everywhere: two ranks of one machine exchange 3 kB so in
+0.6 ms, by gloo's all-reduce in 1.5 ms."""
+
 
 @dataclass(frozen=True)
 class ContextRanks:
@@ -25,8 +29,14 @@ class ContextRanks:
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """See ``clustering.Ranks``."""
+        if self.size == 1:
+            return values
         meet(f"summing {values.shape}")
-        return summed(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        mine = torch.from_numpy(np.ascontiguousarray(values))
+        if values.nbytes * self.size > GATHERED_BYTES:
+            return summed(mine).numpy()
+        total: NDArray[np.float64] = gathered(mine).numpy().sum(axis=0)
+        return total
 
     def all_rows(self, rows_NC: NDArray[Any]) -> NDArray[Any]:
         """See ``clustering.Ranks``."""

@@ -139,17 +139,21 @@ def whitening_of_axes_without_variance(fit: Fit) -> None:
     """Shares that add up to one, and fewer rows than channels, have an axis on which only rounding varies."""
     shares = np.abs(groups()) + 0.1
     shares /= shares.sum(axis=1, keepdims=True)
-    few = groups(11, 12, 3, 5)
-    for features, clusters in ((shares, 5), (few, 3)):
-        changes = {"clusters": clusters, "pca_components": features.shape[1], "whiten": True}
-        alike(fit, features, **changes)
-        found = fit(features, settings(**changes), 3).model
-        assert np.abs(found.project(features)[:, -1]).max() < 1e-3
+    few = groups(11, 3, 12, 5)
+    for features in (shares, few):
+        found = fit(features, settings(clusters=3, pca_components=features.shape[1], whiten=True), 3)
+        points = found.model.project(features)
+        assert np.abs(points[:, -1]).max() < 1e-3
+        np.testing.assert_allclose(points[:, :-2].var(axis=0, ddof=1), 1, rtol=1e-2)
+    chosen = settings(clusters=5, pca_components=6, whiten=True)
+    found, expected = fit(shares, chosen, 3), reference(shares, chosen, 3)
+    assert adjusted_rand_score(found.model.assign(shares), expected.model.assign(shares)) >= 0.99
+    assert abs(found.inertia / expected.inertia - 1) <= 0.01
 
 
 def signs_of_equal_loadings(fit: Fit) -> None:
     """Both axes of two scaled channels have loadings of one size."""
-    found = fit(groups(500, 2, 4, 9), settings(clusters=4, pca_components=2), 0).model
+    found = fit(groups(500, 4, 2, 9), settings(clusters=4, pca_components=2), 0).model
     assert (found.components_PC[:, 0] > 0).all()
 
 
