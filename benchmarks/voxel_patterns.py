@@ -89,7 +89,7 @@ def voxel_patterns(options: Options) -> Measured:
         details={"seeds": rounds},
         tables={
             "Memory and time of the clustering": _memory_table(rounds),
-            "Lesions of held-out scans: median and range over the seeds": _lesion_table(rounds),
+            "Lesions of held-out scans: median over the seeds and their range": _lesion_table(rounds),
         },
     )
 
@@ -181,7 +181,8 @@ def _lesion_table(rounds: dict[int, Figures]) -> str:
 
 def _spread(rounds: dict[int, Figures], name: str, key: str) -> str:
     values = [one["fits"][name]["scores"][key] for one in rounds.values()]
-    return f"{median(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+    spread = f" [{min(values):.3f}, {max(values):.3f}]" if len(values) > 1 else ""
+    return f"{median(values):.3f}{spread}"
 
 
 def _notes(rounds: dict[int, Figures], bound: int) -> tuple[str, ...]:
