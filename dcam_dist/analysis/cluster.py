@@ -121,22 +121,23 @@ def cluster(
         EnvironmentFault: The backend cannot be used here, or the artefact cannot be written.
     """
     source, out = Path(source), Path(out)
-    check_place(out)
     with open_processes(config.training.timeout_s) as context:
+        on_main(partial(check_place, out), context)
         together(partial(choose_backend, config.clustering, 0, context.device), context)  # before scans are read
         if is_run(source):
             run, opened = together(partial(open_run, source, cohort), context)
             table = features_in(run, opened, context, "train")
             return _cluster(table, _origin_of_run(run, origin(run, opened)), out, config, context)
-        table, names = together(partial(_read, source), context)
-        same_on_all_ranks(names, f"files under the name {source}", context)
-        return _cluster(table, _Origin(FILE_ROWS, names, {}, 0), out, config, context)
+        table, of_file = together(partial(_read, source), context)
+        same_on_all_ranks(of_file.source, f"files under the name {source}", context)
+        return _cluster(table, of_file, out, config, context)
 
 
-def _read(source: Path) -> tuple[FeatureTable, Mapping[str, str]]:
+def _read(source: Path) -> tuple[FeatureTable, _Origin]:
     file = read_feature_file(source)
     names = {"kind": "features", "file_sha256": _sha256(source)}
-    return file.table, names | {key: file.about[key] for key in ORIGINS if key in file.about}
+    names |= {key: file.about[key] for key in ORIGINS if key in file.about}
+    return file.table, _Origin(file.about.get("rows", FILE_ROWS), names, {}, 0)
 
 
 def _origin_of_run(run: RestoredRun, source: Mapping[str, str]) -> _Origin:

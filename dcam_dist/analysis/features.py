@@ -7,8 +7,17 @@ from pathlib import Path
 from dcam_dist.analysis.pattern_features import pattern_shares
 from dcam_dist.cohort import Cohort
 from dcam_dist.cohort.manifest import read_seal
+from dcam_dist.config.schema import TrainingConfig
 from dcam_dist.distributed import ProcessContext, open_processes
-from dcam_dist.runs import RestoredRun, open_cohort_of, open_new_scans, restore_run, write_features
+from dcam_dist.errors import DcamError, UsageError
+from dcam_dist.runs import (
+    RestoredRun,
+    open_cohort_of,
+    open_new_scans,
+    read_run_config,
+    restore_run,
+    write_features,
+)
 from dcam_dist.runs.artefact import source_of_run
 from dcam_dist.runs.artefact_files import LUNG_ROWS
 from dcam_dist.runs.feature_files import check_suffix
@@ -45,7 +54,7 @@ def run_features(run: str | Path, *, cohort: str | Path | None = None, split: Sp
         UsageError: No finished run or not its cohort.
         DataError: A checkpoint or a stored volume is damaged.
     """
-    with open_processes() as context:
+    with open_processes(_timeout_s(run)) as context:
         restored, opened = together(partial(open_run, run, cohort), context)
         return features_in(restored, opened, context, split)
 
@@ -70,12 +79,15 @@ def write_run_features(
         split: Of this split alone; ``None``: of all cases.
 
     Raises:
-        UsageError: As ``run_features``, a file of another suffix, a cohort on another grid, or no patterns of the run.
+        UsageError: As ``run_features``, a file of another suffix, two cohorts, one on another grid, or no patterns of
+            the run.
         DataError: As ``run_features``.
         EnvironmentFault: When the file cannot be written.
     """
     check_suffix(out)
-    with open_processes() as context:
+    if cohort is not None and new_scans is not None:
+        raise UsageError("--cohort and --new-scans: give one, the run's cohort at its new place or another one")
+    with open_processes(_timeout_s(run)) as context:
         restored, opened = together(partial(open_run, run, cohort, new_scans), context)
         about: dict[str, object] = {**origin(restored, opened), "split": split or "all", "versions": versions()}
         if patterns is None:
@@ -98,6 +110,14 @@ def open_run(
     """
     restored = restore_run(run)
     return restored, open_cohort_of(restored, cohort) if new_scans is None else open_new_scans(restored, new_scans)
+
+
+def _timeout_s(run: str | Path) -> float:
+    """The run's own; what is wrong with it is told once the ranks have met."""
+    try:
+        return read_run_config(run).training.timeout_s
+    except DcamError:
+        return TrainingConfig().timeout_s
 
 
 def features_in(run: RestoredRun, cohort: Cohort, context: ProcessContext, split: Split | None = None) -> FeatureTable:

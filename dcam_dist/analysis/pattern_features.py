@@ -19,6 +19,8 @@ from dcam_dist.types import FeatureTable, Split
 PATTERN_MODEL = "patterns"
 SHARES = "shares of lung voxels in texture patterns"
 SUPERVOXEL, DIGEST = "supervoxel", "patterns_sha256"
+EDGES = ("1", "2", "4", "8")
+"""What ``patterns.supervoxel`` can be."""
 
 
 def pattern_shares(
@@ -64,6 +66,6 @@ def _patterns_of(run: RestoredRun, patterns: Path) -> ClusterArtefact:
 
 def _edge(found: ClusterArtefact, patterns: Path) -> int:
     text = found.source.get(SUPERVOXEL, "")
-    if not text.isdecimal() or not 1 <= int(text) <= 16:
+    if text not in EDGES:
         raise DataError(f"{patterns}: its patterns do not say which cells they are of; make them anew")
     return int(text)

@@ -78,7 +78,8 @@ def cluster_voxels(
     Args:
         run: A finished run of the dcam network, or a supervised one.
         out: A folder; files of the same names are replaced.
-        config: Its ``patterns``, ``clustering``, ``maps`` and ``seed`` are followed; all else is the run's.
+        config: Its ``patterns``, ``clustering``, ``maps``, ``evaluation`` and ``seed`` are followed; all else is the
+            run's.
         cohort: Where the run's cohort is now, when it has moved.
         case_ids: Cases whose patterns are written as volumes; none: the most typical training scans of each subtype.
 
@@ -166,5 +167,5 @@ def _streamed(settings: ClusteringConfig) -> ClusteringConfig:
 
 def _settings(of_run: Config, asked: Config) -> Config:
     """The run's configuration, which its network and cohort go with, with what is asked of this clustering."""
-    sections = ("patterns", "clustering", "maps", "seed")
+    sections = ("patterns", "clustering", "maps", "evaluation", "seed")
     return of_run.model_copy(update={name: getattr(asked, name) for name in sections})

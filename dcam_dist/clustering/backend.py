@@ -63,7 +63,7 @@ def refuse_too_few(rows: int, settings: ClusteringConfig) -> None:
         DataError: See ``ClusterBackend.fit``.
     """
     if rows < settings.clusters:
-        raise DataError(f"{rows} rows cannot form {settings.clusters} clusters; lower their number or add rows")
+        raise DataError(f"{rows} rows cannot form {settings.clusters} clusters; lower clustering.clusters or add rows")
 
 
 def refuse_not_finite(broken: int, first: int) -> None:

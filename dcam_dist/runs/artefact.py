@@ -61,7 +61,7 @@ def check_place(folder: Path) -> None:
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
     if found and ABOUT not in found:
         raise UsageError(f"{folder}: exists and is no clustering; choose another --out")
-    if more := found - {MODEL, ABOUT, MANIFEST, TABLE}:
+    if more := found - {MODEL, ABOUT, MANIFEST, TABLE, f".{TABLE}"}:  # the last is what a failed write leaves
         raise UsageError(f"{folder}: beside a clustering it holds {min(more)}, which would be lost; move it away")
 
 

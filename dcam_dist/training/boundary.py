@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from dcam_dist.distributed import ProcessContext, come_to, share_notes
 from dcam_dist.errors import EnvironmentFault, StopRequested
 from dcam_dist.runs import Checkpoint
 from dcam_dist.training.leaving import TIME_LIMIT, Leaving
 from dcam_dist.training.state import CycleState
-from dcam_dist.types import Phase, Position
+from dcam_dist.types import FeatureTable, Phase, Position
 
 _SAVE, _LEAVE, _CASE = "save", "leave", "case "
 SPARE_S = 10.0
@@ -69,12 +71,19 @@ class Boundary:
         return {name.removeprefix(_CASE): why for name, why in notes.items() if name.startswith(_CASE)}
 
     def close_epoch(self, state: CycleState) -> None:
-        """Save at the end of an epoch, whatever the time."""
+        """Save at the end of an epoch, whatever the time; with weights in doubt, as soon as they no longer are."""
         self._keep(state)
+        if self._saved_at != state.position:
+            self._saved_s = float("-inf")
 
     def doubt(self) -> None:
         """A step was left out: the weights may be bad, and are not saved until they have given something finite."""
         self._in_doubt = True
+
+    def look_at(self, features: Callable[[], FeatureTable]) -> None:
+        """Features under the weights, of all ranks: finite ones end a doubt. All ranks call together."""
+        if self._in_doubt and np.isfinite(features().features_NC).all():
+            self._in_doubt = False
 
     def prove(self) -> None:
         """A step was taken, so the weights that were last saved gave a finite loss and finite gradients."""
@@ -135,7 +144,7 @@ class Boundary:
         self._longest_gap_s = max(self._longest_gap_s, now - self._crossed_s)
         self._crossed_s = now
         wishes = {}
-        if self._context.is_main and now - self._saved_s >= self._every_s:
+        if self._context.is_main and not self._in_doubt and now - self._saved_s >= self._every_s:
             wishes[_SAVE] = ""
         if reason := self._leaving.reason(2 * (self._longest_gap_s + self._expected_save_s) + SPARE_S):
             wishes[_LEAVE] = reason

@@ -72,6 +72,7 @@ def extract(job: TrainingJob, state: CycleState) -> CycleState:
         done += volumes
         job.progress.advance(volumes)
         at = replace(state.position, step=done)
+        job.boundary.look_at(so_far)
         job.boundary.cross(at, lambda: _within_extraction(state, so_far(), time.perf_counter() - started))
 
     found = extract_training_features(job, state, meet)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from dcam_dist.errors import UsageError
+from dcam_dist.errors import Diverged, UsageError
 from dcam_dist.runs import BestWeights, Checkpoint
 from dcam_dist.training.cycle import run_phases
 from dcam_dist.training.epoch import train_epoch
@@ -102,6 +102,8 @@ def _validated(job: TrainingJob, state: CycleState, result: EpochResult) -> tupl
 
 def _finished(job: TrainingJob, state: CycleState) -> CycleState:
     done = state.position.epoch
+    if not all(bool(parameter.isfinite().all()) for parameter in job.engine.network.parameters()):
+        raise Diverged(f"the weights are not finite after {done} epochs")
     if state.best is not None:
         job.engine.load_state({f"network.{name}": value for name, value in state.best.network.items()})
         if job.context.is_main:

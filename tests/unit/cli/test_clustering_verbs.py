@@ -100,6 +100,8 @@ def test_scans_of_another_cohort_are_assigned(command, tmp_path, dcam_run):
     assert code == 0 and told[0].startswith("3 rows in 3 clusters: ")
     code, _, err = command("features", dcam_run, "--cohort", new, "--out", features)
     assert code == 2 and "training split differs" in err[0]
+    code, _, err = command("features", dcam_run, "--cohort", new, "--new-scans", new, "--out", features)
+    assert code == 2 and err[0].startswith("dcam-dist: --cohort and --new-scans: give one")
 
 
 @pytest.mark.parametrize(

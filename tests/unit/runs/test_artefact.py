@@ -90,7 +90,11 @@ def test_an_earlier_artefact_is_replaced_and_nothing_else_is(tmp_path):
 
 def test_what_lies_beside_an_earlier_clustering_is_not_lost(tmp_path):
     write_artefact(tmp_path / "a", WRITTEN)
-    (tmp_path / "a" / "clusters.csv").touch()  # its own table, made anew each time
+    for own in (
+        "clusters.csv",
+        ".clusters.csv",
+    ):  # its table, made anew each time, and what a failed write leaves of it
+        (tmp_path / "a" / own).touch()
     write_artefact(tmp_path / "a", WRITTEN)
     (tmp_path / "a" / "test.csv").write_text("mine")
     with pytest.raises(UsageError, match=r"holds test\.csv, which would be lost"):

@@ -97,38 +97,37 @@ def nan_once(monkeypatch, *, after):
     monkeypatch.setattr(epoch_module, "train_step", step)
 
 
-@pytest.mark.parametrize("meetings", ["within the extraction", "after it"])
-def test_after_an_epochs_last_step_was_left_out_nothing_is_saved_until_features_are_good(
-    tmp_path, small_cohort, monkeypatch, meetings
+@pytest.mark.parametrize("between", [2, 1000])
+def test_after_an_epochs_last_step_was_left_out_it_is_saved_once_features_are_finite(
+    tmp_path, small_cohort, monkeypatch, between
 ):
     run, saved = tmp_path / "r", []
     nan_once(monkeypatch, after=STEPS - 1)
-    if meetings == "within the extraction":
-        monkeypatch.setattr(extract_module, "VOLUMES_BETWEEN_MEETINGS", 2)
+    monkeypatch.setattr(extract_module, "VOLUMES_BETWEEN_MEETINGS", between)
     train_module = importlib.import_module("dcam_dist.training.train")  # the package's "train" is the function
     write = train_module.write_checkpoint
     noted = lambda run, state, keep: (saved.append(state.position), write(run, state, keep))  # noqa: E731
     monkeypatch.setattr(train_module, "write_checkpoint", noted)
-    train(config(small_cohort, run, training__checkpoint_minutes=0))
-    doubtful = [at for at in saved if Position(0, Phase.TRAIN, STEPS - 1) < at < Position(1, Phase.RESET)]
-    assert doubtful == [] and Position(1, Phase.RESET) in saved and latest_checkpoint(run).finished
+    train(config(small_cohort, run, training__checkpoint_minutes=1000))
+    first = next(at for at in saved if at > Position(0, Phase.TRAIN, STEPS - 1))
+    assert first == (Position(1, Phase.EXTRACT, 2) if between == 2 else Position(1, Phase.RESET))
+    assert latest_checkpoint(run).finished
 
 
 def test_a_run_that_leaves_after_an_epochs_last_step_was_left_out_says_that_nothing_was_saved(
     tmp_path, small_cohort, monkeypatch
 ):
-    run, extractions = tmp_path / "r", []
+    run = tmp_path / "r"
     nan_once(monkeypatch, after=STEPS - 1)
     monkeypatch.setattr(leaving, "LOOK_EVERY_S", 0.0)
-    extract = cycle.extract
+    trained = cycle.train
 
-    def extract_asked_to_leave(job, state):
-        extractions.append(1)
-        if len(extractions) == 2:
-            (run / "stop").touch()
-        return extract(job, state)
+    def train_asked_to_leave(job, state):
+        state = trained(job, state)
+        (run / "stop").touch()
+        return state
 
-    monkeypatch.setattr(cycle, "extract", extract_asked_to_leave)
+    monkeypatch.setattr(cycle, "train", train_asked_to_leave)
     often = {"training__checkpoint_minutes": 0}
     with pytest.raises(StopRequested, match="nothing saved since the last good checkpoint, for the loss was not"):
         train(config(small_cohort, run, **often))
@@ -136,6 +135,24 @@ def test_a_run_that_leaves_after_an_epochs_last_step_was_left_out_says_that_noth
     monkeypatch.undo()
     train(config(small_cohort, run, **often))
     assert latest_checkpoint(run).finished
+
+
+def test_a_supervised_run_does_not_end_with_weights_that_are_not_finite(tmp_path, small_cohort, monkeypatch):
+    run, original, steps = tmp_path / "r", epoch_module.train_step, []
+
+    def step(job, *arguments):
+        steps.append(1)
+        taken = original(job, *arguments)
+        if len(steps) == 2 * STEPS:  # the run's last one
+            with torch.no_grad():
+                job.engine.network.head.weight.fill_(np.nan)
+        return taken
+
+    monkeypatch.setattr(epoch_module, "train_step", step)
+    with pytest.raises(Diverged, match=r"the weights are not finite after 2 epochs; .*--change"):
+        train(config(small_cohort, run, method="supervised"))
+    last = latest_checkpoint(run)
+    assert last is None or not last.finished
 
 
 class Killed(BaseException):
