@@ -180,7 +180,7 @@ def cuml_kmeans(given: Given, iterations: int) -> Outcome:
         init=given.start_KC,
         n_init=1,
         max_iter=iterations,
-        tol=1e-20,
+        tol=1e-20,  # as good as none, which cuVS refuses
         output_type="numpy",
     ).fit(given.rows_NC)
     return Outcome(int(kmeans.n_iter_), lambda: sum_of_squares(given.rows_NC, np.asarray(kmeans.cluster_centers_)))

@@ -201,6 +201,8 @@ def _notes(rounds: dict[int, Figures], bound: int) -> tuple[str, ...]:
         f"Best HU threshold on train at the scan's resolution: {', '.join(f'{value:.0f}' for value in tuned)}.",
         f"First seed, Dice of the patterns by lesion share: {dice_all:.3f} of all voxels, {dice_sample:.3f} of the "
         "sample.",
+        "Times say something only where the load, in the last line, is no more than the cores.",
+        *(["One seed: there is no spread."] if len(rounds) == 1 else []),
     )
 
 

@@ -102,14 +102,14 @@ def _validated(job: TrainingJob, state: CycleState, result: EpochResult) -> tupl
 
 def _finished(job: TrainingJob, state: CycleState) -> CycleState:
     done = state.position.epoch
-    if not all(bool(parameter.isfinite().all()) for parameter in job.engine.network.parameters()):
-        raise Diverged(f"the weights are not finite after {done} epochs")
     if state.best is not None:
         job.engine.load_state({f"network.{name}": value for name, value in state.best.network.items()})
         if job.context.is_main:
             log.info(
                 "%d epochs trained; kept the weights of epoch %d, the best on validation", done, state.best.epoch + 1
             )
+    if not all(bool(parameter.isfinite().all()) for parameter in job.engine.network.parameters()):
+        raise Diverged(f"the weights are not finite after {done} epochs")
     return state.then(Phase.DONE, clustered=_labels(job, done))
 
 

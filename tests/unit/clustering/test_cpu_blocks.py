@@ -5,7 +5,7 @@ import pytest
 import torch
 from support.cluster_contract import noise
 
-from dcam_dist.clustering import ALONE, ArrayRows
+from dcam_dist.clustering import ALONE, ArrayRows, cpu_blocks
 from dcam_dist.clustering.cpu_blocks import inertia_on_cpu, nearest_on_cpu, square_distances_on_cpu, sums_on_cpu
 from dcam_dist.clustering.torch_lloyd import inertia_and_sizes, lloyd, sums_on_gpu
 
@@ -56,6 +56,16 @@ def test_a_point_that_is_its_centroid_is_no_distance_away():
     found = inertia_on_cpu(points, points[None, :50])
     assert found[0, 0] == 0
     assert found[0, 1:].tolist() == [1] * 50
+
+
+@pytest.mark.parametrize(("clusters", "axes"), [(17, 8), (64, 64), (100, 100), (254, 16)])
+def test_the_size_of_a_tile_changes_nothing(clusters, axes, monkeypatch):
+    points, centroids = noise(20_000, axes), noise(clusters, axes, 5)
+    labels = []
+    for multiplications in (2**18, 2**19):
+        monkeypatch.setattr(cpu_blocks, "MULTIPLICATIONS", multiplications)
+        labels.append(nearest_on_cpu(points, centroids))
+    np.testing.assert_array_equal(*labels)
 
 
 def test_threads_change_nothing():

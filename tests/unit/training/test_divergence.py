@@ -11,7 +11,7 @@ from dcam_dist.config import load_config
 from dcam_dist.errors import DataError, Diverged, StopRequested
 from dcam_dist.runs import checkpoint_files, latest_checkpoint
 from dcam_dist.runs.places import places
-from dcam_dist.training import cycle, leaving, train
+from dcam_dist.training import cycle, leaving, supervised, train
 from dcam_dist.training import epoch as epoch_module
 from dcam_dist.training import extract as extract_module
 from dcam_dist.types import Phase, Position
@@ -153,6 +153,25 @@ def test_a_supervised_run_does_not_end_with_weights_that_are_not_finite(tmp_path
         train(config(small_cohort, run, method="supervised"))
     last = latest_checkpoint(run)
     assert last is None or not last.finished
+
+
+def test_a_supervised_run_ends_with_its_best_weights_though_its_last_are_not_finite(
+    tmp_path, small_cohort, monkeypatch
+):
+    run, original = tmp_path / "r", epoch_module.train_epoch
+
+    def train_epoch(job, state):
+        trained = original(job, state)
+        if state.position.epoch == 1:
+            with torch.no_grad():
+                job.engine.network.head.weight.fill_(np.nan)
+        return trained
+
+    monkeypatch.setattr(supervised, "train_epoch", train_epoch)
+    train(config(small_cohort, run, method="supervised", supervised__validation_fraction=0.3))
+    last = latest_checkpoint(run)
+    assert last.finished
+    assert all(value.isfinite().all() for value in last.engine.values() if value.is_floating_point())
 
 
 class Killed(BaseException):
