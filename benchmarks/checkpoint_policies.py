@@ -1,6 +1,6 @@
 """What each policy of activation checkpointing costs and saves: weights, peak memory and time of a training step.
 
-    python -m benchmarks.checkpoint_policies --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
+    python -m benchmarks run checkpoint_policies --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
 
 One CPU rank, random volumes in memory. The weights of three steps are hashed and the peak memory is read in a fresh
 process for each policy and precision, times of all of them in one process. Either way a round takes every one of them
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio, run
+from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from benchmarks.report import number, table
 from dcam_dist.config import Config, load_config
@@ -169,7 +169,3 @@ def _deepspeed() -> Any:
     except ImportError:
         return None
     return deepspeed
-
-
-if __name__ == "__main__":
-    run(checkpoint_policies, "checkpoint_policies", __doc__, repeats=5)

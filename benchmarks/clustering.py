@@ -1,6 +1,6 @@
 """k-means of the torch backend against scikit-learn, faiss-cpu and cuML: time, peak memory, and how both grow.
 
-    python -m benchmarks.clustering --out benchmarks/results/clustering [--profile cpu|cpu-smoke] [--repeats ROUNDS]
+    python -m benchmarks run clustering --out benchmarks/results/clustering [--profile cpu|cpu-smoke] [--repeats ROUNDS]
 
 Everybody starts from the same centroids, makes the same number of iterations once, and has two threads in all. Each
 contender is a fresh process (ours: one for each rank) that makes its own rows before the clock starts.
@@ -28,7 +28,7 @@ from benchmarks.clustering_contender import COMPONENTS, RESTARTS
 from benchmarks.clustering_figures import figures
 from benchmarks.clustering_samples import Found, measure
 from benchmarks.clustering_tables import tables
-from benchmarks.harness import Measured, Options, Series, Target, ratio, run
+from benchmarks.harness import Measured, Options, Series, Target, ratio
 from benchmarks.peers import absent, find
 
 
@@ -134,7 +134,3 @@ def _pipeline_size(plan: Plan) -> tuple[int, int, int]:
 
 def _listed(values: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-
-
-if __name__ == "__main__":
-    run(clustering, "clustering", __doc__, cores=CORES)

@@ -1,6 +1,6 @@
 """Which codec and chunk size the store should have: size, and speed of writing, of a whole volume and of a patch.
 
-    python -m benchmarks.codec --out DIR [--profile cpu|cpu-smoke] [--cores N] [--repeats N]
+    python -m benchmarks run codec --out DIR [--profile cpu|cpu-smoke] [--cores N] [--repeats N]
 
 On whole real CTs, against what the store does now. The rule: of the codecs whose reading speed is at least 0.8 of the
 fastest one's, for a whole volume and for a patch, and whose writing speed is at least half of the present one's, or
@@ -21,7 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
-from benchmarks.harness import Measured, Options, Series, Timed, interleave, run
+from benchmarks.harness import Measured, Options, Series, Timed, interleave
 from benchmarks.report import number, table
 from benchmarks.scans import CASE, LIDC, LUNG_DX_SHARP, WholeScan, whole_scan, write_cohort
 from dcam_dist.cohort.layout import CASES, NATIVE_LEVEL
@@ -207,7 +207,3 @@ def _table(found: list[Candidate], raw_bytes: int) -> str:
         rows.append([one.name, *size, number(write), number(whole), cpu[0], number(patch_ms), cpu[1]])
     head = ["", "MB", "ratio", "write MB/s", "read MB/s", "its CPU ms", "128³ patch ms", "its CPU ms"]
     return table(head, rows)
-
-
-if __name__ == "__main__":
-    run(codec, "codec", __doc__, repeats=5)

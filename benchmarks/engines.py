@@ -1,6 +1,6 @@
 """DDP and DeepSpeed's ZeRO 0, 1 and 2 side by side: losses, step time, and the optimizer state of a rank.
 
-    python -m benchmarks.engines --out benchmarks/results/engines
+    python -m benchmarks run engines --out benchmarks/results/engines
 
 Two ranks over gloo on this machine, random volumes: no store is in the figures.
 """
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Measured, Options, Series, Target, ratio, run
+from benchmarks.harness import Measured, Options, Series, Target, ratio
 from benchmarks.report import table
 
 RANKS = 2
@@ -104,7 +104,3 @@ def _told(options: Options) -> dict[str, Any]:
         raise RuntimeError(f"the ranks ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
     told: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return told
-
-
-if __name__ == "__main__":
-    run(engines, "engines", __doc__)

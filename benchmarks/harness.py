@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Profile = Literal["cpu", "cpu-smoke"]
+Profile = Literal["cpu-smoke", "cpu", "a100", "h100"]
 Timed = Callable[[], object]
 
 
@@ -25,7 +25,8 @@ class Options:
     """How a benchmark is run.
 
     Attributes:
-        profile: ``cpu`` measures; ``cpu-smoke`` only shows that everything runs, on tiny data.
+        profile: ``cpu``, ``a100`` and ``h100`` measure on such a machine; ``cpu-smoke`` only shows that everything runs,
+            on tiny data.
         repeats: Rounds, each of which runs every contender once.
         cores: Cores that the process may use.
         seed: Seeds the order within a round and all drawn data.
@@ -147,29 +148,19 @@ def ratio(name: str, above: Series, below: Series) -> Series:
     return Series(name, "×", tuple(a / b for a, b in zip(above.samples, below.samples, strict=True)))
 
 
-def run(
-    benchmark: Benchmark,
-    name: str,
-    description: str | None,
-    arguments: Sequence[str] | None = None,
-    *,
-    repeats: int = 9,
-    cores: int | None = None,
-) -> Measured:
-    """Command line of one benchmark: measure, write ``OUT/NAME.json`` and ``OUT/NAME.md``, print the latter.
+def run(benchmark: Benchmark, name: str, parsed: argparse.Namespace, *, repeats: int, cores: int | None) -> Measured:
+    """Measure, write ``OUT/NAME/NAME.json``, ``NAME.md`` and pictures, and print the page.
 
     Args:
         benchmark: The benchmark.
-        name: Name of the result files.
-        description: Its module's docstring.
-        arguments: Of the command line; ``None``: this process's.
-        repeats: Rounds of the profile ``cpu`` unless the command line says otherwise.
+        name: Its name.
+        parsed: The command line: out, profile, repeats, cores, seed, dicom.
+        repeats: Rounds unless the command line says otherwise; under ``cpu-smoke`` one.
         cores: Cores to use unless the command line says otherwise; ``None``: all.
     """
     from benchmarks.machine import load_average, machine, pinned
     from benchmarks.report import write_result
 
-    parsed = _parser(description).parse_args(arguments)
     started, load = time.perf_counter(), load_average()
     rounds = parsed.repeats or (1 if parsed.profile == "cpu-smoke" else repeats)
     wanted = parsed.cores or cores or len(os.sched_getaffinity(0))
@@ -183,16 +174,5 @@ def run(
         "duration_s": round(time.perf_counter() - started, 1),
         "hardware": {**machine(), "cores_used": used, "load_before": load, "load_after": load_average()},
     }
-    print(write_result(parsed.out, name, measured, about))
+    print(write_result(parsed.out / name, name, measured, about))
     return measured
-
-
-def _parser(description: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--profile", choices=["cpu", "cpu-smoke"], default="cpu")
-    parser.add_argument("--repeats", type=int, help="rounds; cpu-smoke: 1")
-    parser.add_argument("--cores", type=int, help="cores for either side")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dicom", type=Path, help="folder with one DICOM series")
-    return parser

@@ -1,6 +1,6 @@
 """Peak memory of an ingest worker on a long scan: 512 × 512 × 600, as DICOM, plain and compressed.
 
-    python -m benchmarks.ingest_memory --out DIR [--profile cpu|cpu-smoke] [--dicom FOLDER]
+    python -m benchmarks run ingest_memory --out DIR [--profile cpu|cpu-smoke] [--dicom FOLDER]
 
 The slices of one scan, each repeated until there are 600, a fraction of a millimetre apart. A fresh process ingests
 them into the paper's grid; its peak resident memory counts, imports included, and that of its largest decoding process.
@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import RLELossless, generate_uid
 
-from benchmarks.harness import Measured, Options, Series, Target, run
+from benchmarks.harness import Measured, Options, Series, Target
 from benchmarks.scans import dicom_folder
 from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
@@ -80,7 +80,3 @@ def _ingest_and_peak(scan: Path, out: Path, smoke: bool) -> tuple[float, float, 
     status = Path("/proc/self/status").read_text()  # getrusage would tell the parent's peak, where that is higher
     own = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
     return own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, seconds
-
-
-if __name__ == "__main__":
-    run(ingest_memory, "ingest_memory", __doc__, repeats=2)

@@ -1,6 +1,6 @@
 """Scans a minute on one core: ingest against MONAI's usual preparation, the time of ingest split by stage.
 
-    python -m benchmarks.ingest_throughput --out DIR [--profile cpu|cpu-smoke] [--dicom FOLDER]
+    python -m benchmarks run ingest_throughput --out DIR [--profile cpu|cpu-smoke] [--dicom FOLDER]
 
 One scan, one process, one core, from DICOM files in the page cache to files on disk. Twice: with the lung mask given to
 both sides, which is like for like; and all in, where ingest finds the lungs itself and MONAI crops to the body. MONAI
@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from benchmarks import peers
-from benchmarks.harness import Measured, Options, Series, Target, Timed, interleave, ratio, run
+from benchmarks.harness import Measured, Options, Series, Target, Timed, interleave, ratio
 from benchmarks.preparation import Bench, ingest_once, monai_once, monai_preparation
 from benchmarks.report import number, table
 from benchmarks.scans import dicom_folder
@@ -172,7 +172,3 @@ def _stage_table(stages: list[Series]) -> str:
         for one in sorted(stages, key=lambda one: -one.median)
     ]
     return table(["stage", "median s", "share"], rows)
-
-
-if __name__ == "__main__":
-    run(ingest_throughput, "ingest_throughput", __doc__, repeats=5, cores=1)

@@ -1,6 +1,6 @@
 """Time of a training step with features channels-first and channels-last, for both normalizations.
 
-    python -m benchmarks.memory_formats --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
+    python -m benchmarks run memory_formats --out DIR [--profile cpu|cpu-smoke] [--repeats ROUNDS]
 
 One CPU rank, random volumes in memory, all contenders interleaved in one process. `memory_format_of` decides by it.
 """
@@ -9,7 +9,7 @@ from itertools import product
 
 import torch
 
-from benchmarks.harness import Measured, Options, Target, interleave, ratio, run
+from benchmarks.harness import Measured, Options, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from dcam_dist.config import load_config
 from dcam_dist.models import ClusterNetwork, build_network
@@ -51,7 +51,3 @@ def _in_format(network: ClusterNetwork, memory_format: torch.memory_format) -> C
         if isinstance(module, ConvNorm):
             module.memory_format = lambda device_type: memory_format
     return network
-
-
-if __name__ == "__main__":
-    run(memory_formats, "memory_formats", __doc__, repeats=9)

@@ -1,6 +1,6 @@
 """Trainings that go on with another number of ranks: 1 → 2 → 3 → 4 → 1, and every pair of 1 to 4.
 
-    PYTHONPATH=tests python -m benchmarks.rank_exchange --out DIR [--profile cpu|cpu-smoke]
+    PYTHONPATH=tests python -m benchmarks run rank_exchange --out DIR [--profile cpu|cpu-smoke]
 
 Every start but the last is asked to leave (SIGUSR1, put in by ``tests/support/faulty_train.py``) within an epoch, the
 next one goes on with another number of ranks, from torchrun. Losses are compared with those of a run on one rank that
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness import Measured, Options, Series, Target, run
+from benchmarks.harness import Measured, Options, Series, Target
 from benchmarks.kill_chain import differences
 from benchmarks.launched import Launched, train_command
 from benchmarks.report import number, table
@@ -106,7 +106,3 @@ def _table(worst: dict[tuple[int, int], float], ranks: Sequence[int]) -> str:
 
 def _cell(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else number(value)
-
-
-if __name__ == "__main__":
-    run(rank_exchange, "rank_exchange", __doc__, repeats=1)

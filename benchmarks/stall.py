@@ -1,6 +1,6 @@
 """How long training waits for volumes: the share of an epoch's training time, in a real training of two CPU ranks.
 
-    python -m benchmarks.stall --out DIR [--profile cpu|cpu-smoke] [--repeats EPOCHS]
+    python -m benchmarks run stall --out DIR [--profile cpu|cpu-smoke] [--repeats EPOCHS]
 
 Generated cases, ingested with their masks given; then `torchrun` with gloo, the demo's network, one thread a rank. The
 volumes are in the page cache. Each epoch is a sample; the share is of the rank that waited longest, as the run logs it.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Measured, Options, Series, Target, run
+from benchmarks.harness import Measured, Options, Series, Target
 from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
 from dcam_dist.phantom import write_phantom_cohort
@@ -81,7 +81,3 @@ def _train(settings: list[str]) -> None:
         raise RuntimeError(
             f"the training ended with {ended.returncode}:\n{ended.stdout.decode(errors='replace')[-3000:]}"
         )
-
-
-if __name__ == "__main__":
-    run(stall, "stall", __doc__, repeats=3)

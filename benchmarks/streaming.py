@@ -1,6 +1,6 @@
 """One CT out of the store against MONAI, SimpleITK and TorchIO out of .nii.gz, side by side in one run.
 
-    python -m benchmarks.streaming --out DIR [--profile cpu|cpu-smoke] [--cores N] [--dicom FOLDER]
+    python -m benchmarks run streaming --out DIR [--profile cpu|cpu-smoke] [--cores N] [--dicom FOLDER]
 
 The same uncropped volume on every side, in the page cache; each side's HU are compared with the others' voxel by voxel
 before anything is timed. Every side may use the same cores; gzip uses one in any case.
@@ -19,7 +19,7 @@ import torch
 import zarr
 
 from benchmarks import peers
-from benchmarks.harness import Measured, Options, Series, Target, Timed, interleave, ratio, run
+from benchmarks.harness import Measured, Options, Series, Target, Timed, interleave, ratio
 from benchmarks.scans import CASE, WholeScan, whole_scan, write_cohort, write_nifti
 from dcam_dist.cohort.layout import CASES, NATIVE_LEVEL, SHARD
 from dcam_dist.cohort.store import Cohort
@@ -211,7 +211,3 @@ def _config(bench: Bench, options: Options, disk: dict[str, int]) -> dict[str, A
 def _scaled(series: Series, factor: float) -> Series:
     samples, cpu_s = (tuple(value * factor for value in values) for values in (series.samples, series.cpu_s))
     return Series(series.name, series.unit, samples, cpu_s)
-
-
-if __name__ == "__main__":
-    run(streaming, "streaming", __doc__)

@@ -1,6 +1,6 @@
 """Texture patterns of generated scans: memory and time of the streamed clustering, and how the patterns meet lesions.
 
-    python -m benchmarks.voxel_patterns --out DIR [--profile cpu|cpu-smoke] [--repeats SEEDS]
+    python -m benchmarks run voxel_patterns --out DIR [--profile cpu|cpu-smoke] [--repeats SEEDS]
 
 Each round has a seed of its own: a cohort, a training of the network (unsupervised, on patches), and texture patterns
 made on two ranks, of so many voxels a scan as is the default, with the trained and with the untrained network. The
@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.harness import Measured, Options, Series, Target, run
+from benchmarks.harness import Measured, Options, Series, Target
 from benchmarks.launched import Launched, train_command
 from benchmarks.report import number, table
 from dcam_dist.clustering.torch_backend import PEAK_CHUNKS
@@ -204,7 +204,3 @@ def _notes(rounds: dict[int, Figures], bound: int) -> tuple[str, ...]:
         "Times say something only where the load, in the last line, is no more than the cores.",
         *(["One seed: there is no spread."] if len(rounds) == 1 else []),
     )
-
-
-if __name__ == "__main__":
-    run(voxel_patterns, "voxel_patterns", __doc__, repeats=3)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from dcam_dist.models.checkpointing import Unit
 from dcam_dist.models.convolution import convolve, convolve_upsampled
+from dcam_dist.models.device_kind import kind_of
 from dcam_dist.models.memory_format import in_format
 
 ConvFactory = Callable[[int, int], "ConvNorm"]
@@ -61,7 +62,7 @@ class ConvNorm(Unit):
         return y.add_(convolve_upsampled(self._ready(x), self._ready(for_x), skip))
 
     def _ready(self, tensor: Tensor) -> Tensor:
-        return in_format(tensor.to(self.dtype), self.memory_format(tensor.device.type))
+        return in_format(tensor.to(self.dtype), self.memory_format(kind_of(tensor.device)))
 
 
 class DoubleConv(Unit):

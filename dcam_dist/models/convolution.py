@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from dcam_dist.models.device_kind import kind_of
+
 _aten = torch.ops.aten
 _ONE, _ZERO = [1, 1, 1], [0, 0, 0]
 
@@ -24,7 +26,7 @@ def _is_misread(x_BCDHW: Tensor) -> bool:
     So it is for bfloat16 volumes of two slices on a CPU with AVX-512 and without AMX (torch 2.13 on an AMD EPYC):
     wrong by any amount, and another one each time. Such volumes are the smallest of a network.
     """
-    return x_BCDHW.dtype is torch.bfloat16 and not x_BCDHW.is_cuda and x_BCDHW.shape[2] == 2
+    return x_BCDHW.dtype is torch.bfloat16 and kind_of(x_BCDHW.device) == "cpu" and x_BCDHW.shape[2] == 2
 
 
 def convolve_upsampled(x_BCDHW: Tensor, weight: Tensor, like_BCDHW: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dcam_dist.errors import EnvironmentFault
+from dcam_dist.models.device_kind import kind_of
 
 Piece = Callable[..., Tensor]
 Run = Callable[..., Tensor]
@@ -46,7 +47,7 @@ def slabs(shape: torch.Size, device: torch.device) -> Iterator[tuple[slice, slic
 
     They depend on the size of one case alone, so what is summed slab by slab does not depend on how cases are batched.
     """
-    elements = _CUDA_SLAB if device.type == "cuda" else _CPU_SLAB
+    elements = _CUDA_SLAB if kind_of(device) == "cuda" else _CPU_SLAB
     height = max(1, elements * shape[2] // max(1, shape[1:].numel()))
     for case in range(shape[0]):
         for start in range(0, shape[2], height):

@@ -1,4 +1,4 @@
-"""Memory meters, the same for the trainer and the benchmarks."""
+"""What a process has used so far."""
 
 import resource
 

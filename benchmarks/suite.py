@@ -1,0 +1,54 @@
+"""The benchmarks of the suite: what ``python -m benchmarks`` lists and runs.
+
+A benchmark is a module ``benchmarks.NAME`` with a function ``NAME(options)`` that gives ``Measured``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from benchmarks.harness import Benchmark
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a benchmark is run where the command line does not say otherwise.
+
+    Attributes:
+        repeats: Rounds.
+        cores: Cores; ``None``: all.
+        minutes: About how long it takes on two cores.
+    """
+
+    repeats: int
+    minutes: int
+    cores: int | None = None
+
+
+SUITE: Mapping[str, Entry] = MappingProxyType(
+    {
+        "memory": Entry(1, 5),
+        "memory_formats": Entry(9, 2),
+        "checkpoint_policies": Entry(5, 10),
+        "engines": Entry(9, 3),
+        "streaming": Entry(9, 4),
+        "stall": Entry(3, 2),
+        "codec": Entry(5, 10),
+        "ingest_throughput": Entry(5, 20, cores=1),
+        "ingest_memory": Entry(2, 3),
+        "clustering": Entry(9, 40, cores=2),
+        "voxel_patterns": Entry(3, 40),
+        "rank_exchange": Entry(1, 3),
+    }
+)
+
+
+def load(name: str) -> tuple[Benchmark, str]:
+    """A benchmark and what it says of itself.
+
+    Args:
+        name: One of ``SUITE``.
+    """
+    module = import_module(f"benchmarks.{name}")
+    return getattr(module, name), module.__doc__ or ""

@@ -1,0 +1,61 @@
+"""How many bytes tensors hold, counted operator by operator: also of tensors that have a shape but no memory.
+
+Under ``FakeTensorMode`` operators compute shapes alone, so a step of any size on any machine tells in a second what it
+would hold. What operators need inside themselves (workspaces of cuDNN or oneDNN) and what an allocator rounds up or
+keeps is not in the figure.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class StorageMeter(TorchDispatchMode):
+    """Counts the storages of all tensors that operators make while it is entered, from making to freeing.
+
+    Views and in-place operators share a storage, which counts once.
+
+    Attributes:
+        held_bytes: Held now.
+        peak_bytes: The most that was held since ``forget_peak``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held_bytes = self.peak_bytes = 0
+        self._known: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operator and count what it made."""
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, torch.Tensor):
+                self.count(leaf)
+        return made
+
+    def count(self, tensor: torch.Tensor) -> None:
+        """Count a tensor's storage, if it is not counted already."""
+        storage = tensor.untyped_storage()
+        if id(storage) in self._known or tensor.device.type == "meta":
+            return
+        self._known[id(storage)] = storage.nbytes()
+        weakref.finalize(storage, self._free, id(storage))
+        self.held_bytes += storage.nbytes()
+        self.peak_bytes = max(self.peak_bytes, self.held_bytes)
+
+    def forget_peak(self) -> None:
+        """Begin anew from what is held now."""
+        self.peak_bytes = self.held_bytes
+
+    def _free(self, key: int) -> None:
+        self.held_bytes -= self._known.pop(key)
