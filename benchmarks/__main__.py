@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     running.set_defaults(do=_run)
     running.add_argument("names", nargs="*", choices=list(SUITE), metavar="NAME", help="see list; none: all")
     running.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
-    running.add_argument("--profile", choices=get_args(Profile), default="cpu", help="cpu-smoke only shows that it runs")
+    running.add_argument(
+        "--profile", choices=get_args(Profile), default="cpu", help="cpu-smoke only shows that it runs"
+    )
     running.add_argument("--repeats", type=int, help="rounds; cpu-smoke: 1")
     running.add_argument("--cores", type=int, help="cores for either side")
     running.add_argument("--seed", type=int, default=0)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.clustering_cases import (
-    CORES,
     FULL,
     OURS,
     OURS_ALONE,

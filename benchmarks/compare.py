@@ -68,7 +68,13 @@ def compare(before: Path, after: Path, bound: float, only: str = "") -> int:
         print(f"{before} and {after} have no quantity in common", file=sys.stderr)
         return 2
     rows = [
-        [one.name, f"{one.worse:.3f} ×", f"{one.low:.3f} … {one.high:.3f}", f"{one.n[0]}, {one.n[1]}", one.verdict(bound)]
+        [
+            one.name,
+            f"{one.worse:.3f} ×",
+            f"{one.low:.3f} … {one.high:.3f}",
+            f"{one.n[0]}, {one.n[1]}",
+            one.verdict(bound),
+        ]
         for one in found
     ]
     print(table(["quantity", "B is worse by", "95 %", "n", f"bound {number(bound)}"], rows))

@@ -48,7 +48,9 @@ def _targets(targets: list[tuple[str, Mapping[str, Any]]]) -> str:
 def _benchmarks(trees: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
     rows = []
     for name, tree in trees.items():
-        page = next(path.relative_to(folder) for path in (folder / name / f"{name}.md", folder / f"{name}.md") if path.is_file())
+        page = next(
+            path.relative_to(folder) for path in (folder / name / f"{name}.md", folder / f"{name}.md") if path.is_file()
+        )
         hardware = tree["hardware"]
         machine = f"{hardware['cpu']}, {hardware['cores_used']} cores, torch {hardware['versions'].get('torch', '–')}"
         rows.append([f"[{name}]({page})", tree["title"], machine, f"{tree['duration_s']:.0f} s"])

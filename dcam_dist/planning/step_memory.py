@@ -1,19 +1,19 @@
 """What one training step holds in memory, predicted: the step itself is run on tensors that have only shapes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from dcam_dist.config import Config
 from dcam_dist.distributed.optimizer import build_optimizer, forget
-from dcam_dist.models import ClusterNetwork, build_network
+from dcam_dist.models import build_network
 from dcam_dist.models.checkpointing import POLICIES
 from dcam_dist.models.device_kind import as_if_on
 from dcam_dist.profiling.storages import StorageMeter
@@ -55,13 +55,37 @@ def predict_step(config: Config, cases: int, kind: Literal["cpu", "cuda"]) -> St
         kind: For which kind of device it is laid out.
 
     Returns:
-        The parts; seconds to compute, whatever the size.
+        The parts; a second or two to compute, whatever the size.
     """
-    with FakeTensorMode(), StorageMeter() as meter, as_if_on(kind):
+
+    def build() -> tuple[nn.Module, torch.optim.Optimizer]:
         network = build_network(config)
         if config.network.checkpointing == "offload" and kind == "cuda":
             network.policy = replace(POLICIES["offload"], keeping=_kept_elsewhere)
-        return _held_by_parts(network, config, cases, meter)
+        optimizer = build_optimizer(network, config.training.optimizer)
+        forget(optimizer)
+        return network, optimizer
+
+    return predict_step_of(build, config, cases, kind)
+
+
+def predict_step_of(
+    build: Callable[[], tuple[nn.Module, torch.optim.Optimizer]],
+    config: Config,
+    cases: int,
+    kind: Literal["cpu", "cuda"],
+) -> StepMemory:
+    """The same of any network.
+
+    Args:
+        build: Makes a network that gives logits of (volumes, lung masks), and its optimizer.
+        config: Grid and number of classes.
+        cases: Volumes of the step.
+        kind: For which kind of device it is laid out.
+    """
+    with FakeTensorMode(), StorageMeter() as meter, as_if_on(kind):
+        network, optimizer = build()
+        return _held_by_parts(network, optimizer, make_inputs(config, cases), meter)
 
 
 def make_inputs(config: Config, cases: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,35 +96,28 @@ def make_inputs(config: Config, cases: int) -> tuple[Tensor, Tensor, Tensor]:
     return volume_BCDHW, torch.ones(shape, dtype=torch.bool), torch.arange(cases) % config.classes
 
 
-def _held_by_parts(network: ClusterNetwork, config: Config, cases: int, meter: StorageMeter) -> StepMemory:
-    added = _Added(meter)
-    parameters = added()
+def _held_by_parts(
+    network: nn.Module, optimizer: torch.optim.Optimizer, inputs: tuple[Tensor, ...], meter: StorageMeter
+) -> StepMemory:
+    volume_BCDHW, mask_BCDHW, target_B = inputs
+    parameters = _bytes_of([*network.parameters(), *network.buffers()])
+    state = _bytes_of(value for one in optimizer.state.values() for value in one.values())
+    given = _bytes_of(inputs)
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    gradients = added()
-    optimizer = build_optimizer(network, config.training.optimizer)
-    forget(optimizer)
-    state = added()
-    volume_BCDHW, mask_BCDHW, target_B = make_inputs(config, cases)
-    inputs = added()
+    gradients = _bytes_of(parameter.grad for parameter in network.parameters() if parameter.grad is not None)
+    before = meter.held_bytes
     meter.forget_peak()
     loss = F.cross_entropy(network(volume_BCDHW, mask_BCDHW), target_B)
-    retained = added()
+    retained = meter.held_bytes - before
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    working = meter.peak_bytes - (parameters + gradients + state + inputs + retained)
-    return StepMemory(parameters, gradients, state, inputs, retained, working)
+    working = meter.peak_bytes - before - retained
+    return StepMemory(parameters, gradients, state, given, retained, working)
 
 
-class _Added:
-    """What has come to be held since the last call."""
-
-    def __init__(self, meter: StorageMeter) -> None:
-        self._meter, self._before = meter, 0
-
-    def __call__(self) -> int:
-        added, self._before = self._meter.held_bytes - self._before, self._meter.held_bytes
-        return added
+def _bytes_of(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _kept_elsewhere() -> AbstractContextManager[object]:

@@ -1,0 +1,189 @@
+"""What a training step holds in memory, by size, filters, batch, precision, checkpointing, normalization and engine.
+
+Predicted for a GPU from the shapes of all tensors alone (`dcam_dist.planning.step_memory`), and compared with what real
+steps allocate where they can be run. Beside it the network as most would write it: modules of torch.nn under autocast.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.allocated import allocated_by_step
+from benchmarks.harness import Measured, Options, Series, Target
+from benchmarks.memory_figure import draw_sizes
+from benchmarks.plain_unet import PlainUNet
+from benchmarks.report import number, table
+from dcam_dist.config import Config, load_config
+from dcam_dist.planning.fits import EDGE, largest, largest_cube, with_cube
+from dcam_dist.planning.gpus import GPUS
+from dcam_dist.planning.step_memory import StepMemory, predict_step, predict_step_of
+
+PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
+EDGES, SMOKE_EDGES = (64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384), (32, 48)
+POLICIES = ("none", "block", "conv", "offload")
+PLAIN = "torch.nn under autocast, checkpoint per block"
+CARD = "a100-40"
+GIB = 2**30
+VARIED = (
+    ("filters", ("network.filters=16", "network.filters=32", "network.filters=48")),
+    ("cases", ("training.batch_size=1", "training.batch_size=2", "training.batch_size=4")),
+    ("precision", ("network.precision=fp32", "network.precision=bf16")),
+    ("normalization", ("network.norm=batch", "network.norm=instance")),
+    ("method", ("method=dcam", "method=baseline")),
+    ("optimizer", ("training.optimizer.name=sgd", "training.optimizer.name=adam")),
+)
+CHECKED = (
+    ("fp32, none", ("network.precision=fp32", "network.checkpointing=none")),
+    ("fp32, block", ("network.precision=fp32", "network.checkpointing=block")),
+    ("bf16, none", ("network.precision=bf16", "network.checkpointing=none")),
+    ("bf16, block", ("network.precision=bf16", "network.checkpointing=block")),
+    ("bf16, conv", ("network.precision=bf16", "network.checkpointing=conv")),
+    ("bf16, block, instance", ("network.precision=bf16", "network.checkpointing=block", "network.norm=instance")),
+)
+
+
+def memory(options: Options) -> Measured:
+    """All of it."""
+    edges = SMOKE_EDGES if options.smoke else EDGES
+    peaks = {policy: [_peak(policy, edge) for edge in edges] for policy in POLICIES}
+    plain = [_plain_peak(edge) for edge in edges]
+    budget = GPUS[CARD].tensor_bytes if not options.smoke else 4 * GIB
+    cubes = {policy: largest_cube(_config(policy), budget) for policy in POLICIES}
+    cubes[PLAIN] = EDGE * largest(lambda size: _plain_peak(EDGE * size).peak, budget)
+    checks = _checked(options)
+    gain = Series(
+        "6: voxels that fit, ours / torch.nn under autocast, both a checkpoint per block",
+        "×",
+        ((cubes["block"] / max(1, cubes[PLAIN])) ** 3,),
+    )
+    bytes_a_voxel = {policy: one[-1].peak / edges[-1] ** 3 for policy, one in peaks.items()}
+    return Measured(
+        title="Memory of a training step",
+        config={
+            "edges": edges,
+            "filters": _config("none").network.filters,
+            "card": CARD,
+            "budget_gib": round(budget / GIB, 1),
+        },
+        series=(
+            *(
+                Series(f"{policy}, {edge}³: peak", "GiB", (one.peak / GIB,))
+                for policy in POLICIES
+                for edge, one in zip(edges, peaks[policy], strict=True)
+            ),
+            *(Series(f"{policy}: peak a voxel", "B/voxel", (value,)) for policy, value in bytes_a_voxel.items()),
+            *(Series(f"{name}: largest cube", "voxels", (float(edge**3),)) for name, edge in cubes.items()),
+            *(one for pair in checks.values() for one in pair),
+        ),
+        targets=(
+            Target(gain, 1.5, "at_least"),
+            Target(_worst(checks), 0.1, "at_most"),
+        ),
+        notes=(
+            f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, one rank, DDP.",
+            f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the context, libraries and what the allocator rounds up. Not measured on a GPU.",
+            "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the prediction laid out for a CPU.",
+        ),
+        details={"largest_cube": cubes},
+        tables={
+            "Peak by size, GiB": _sizes(edges, peaks, plain),
+            f"Largest cube on {CARD}": table(
+                ["", "edge", "voxels"], [[name, f"{edge}³", f"{edge**3 / 1e6:.1f} M"] for name, edge in cubes.items()]
+            ),
+            "One thing changed, 128³, checkpoint per block": _varied(options),
+            "Predicted against allocated on this CPU": _checks(checks),
+        },
+        figures={
+            "memory.png": partial(
+                draw_sizes,
+                edges,
+                {
+                    **{name: [one.peak / GIB for one in found] for name, found in peaks.items()},
+                    PLAIN: [one.peak / GIB for one in plain],
+                },
+                budget / GIB,
+            )
+        },
+    )
+
+
+def _config(policy: str, *more: str) -> Config:
+    return load_config(PAPER, [f"network.checkpointing={policy}", "training.batch_size=1", *more])
+
+
+def _peak(policy: str, edge: int) -> StepMemory:
+    return predict_step(with_cube(_config(policy), edge), 1, "cuda")
+
+
+def _plain_peak(edge: int) -> StepMemory:
+    config = with_cube(_config("block"), edge)
+    return predict_step_of(partial(_plain, config), config, 1, "cuda")
+
+
+def _plain(config: Config) -> tuple[nn.Module, torch.optim.Optimizer]:
+    settings = config.network
+    network = PlainUNet(settings.filters, config.classes, dtype=torch.bfloat16, norm=settings.norm, recompute=True)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for parameter in network.parameters():
+        optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+    return network, optimizer
+
+
+def _checked(options: Options) -> dict[str, tuple[Series, Series]]:
+    edge = 32 if options.smoke else 64
+    found = {}
+    for name, settings in CHECKED[:1] if options.smoke else CHECKED:
+        config = with_cube(
+            _config("none", *settings, "network.filters=8" if options.smoke else "network.filters=16"), edge
+        )
+        expected = predict_step(config, 1, "cpu")
+        own = expected.retained + expected.working
+        found[name] = (
+            Series(f"{name}: predicted", "MiB", (own / 2**20,)),
+            Series(f"{name}: allocated", "MiB", tuple(allocated_by_step(config, options.repeats, options.cores))),
+        )
+    return found
+
+
+def _worst(checks: dict[str, tuple[Series, Series]]) -> Series:
+    off = tuple(abs(expected.median / real.median - 1) for expected, real in checks.values())
+    return Series("predicted / allocated − 1, the worst of all checks", "×", (max(off),))
+
+
+def _varied(options: Options) -> str:
+    rows, edge = [], 32 if options.smoke else 128
+    for what, settings in VARIED:
+        for setting in settings:
+            config = with_cube(_config("block", setting), edge)
+            found = predict_step(config, config.training.batch_size, "cuda")
+            voxels = config.training.batch_size * edge**3
+            rows.append(
+                [
+                    what,
+                    setting,
+                    *(number(part / GIB) for part in (found.peak, found.retained)),
+                    f"{found.peak / voxels:.0f}",
+                ]
+            )
+    return table(["", "setting", "peak, GiB", "retained, GiB", "peak, bytes a voxel"], rows)
+
+
+def _sizes(edges: tuple[int, ...], peaks: dict[str, list[StepMemory]], plain: list[StepMemory]) -> str:
+    columns = {**peaks, PLAIN: plain}
+    rows = [
+        [f"{edge}³", *(number(one[index].peak / GIB) for one in columns.values())] for index, edge in enumerate(edges)
+    ]
+    return table(["", *columns], rows)
+
+
+def _checks(checks: dict[str, tuple[Series, Series]]) -> str:
+    rows = [
+        [name, number(a.median), number(b.median), f"{a.median / b.median - 1:+.1%}"] for name, (a, b) in checks.items()
+    ]
+    return table(["", "predicted, MiB", "allocated, MiB", "difference"], rows)
+
+
+Peak = Callable[[int], StepMemory]

@@ -1,0 +1,126 @@
+"""A plan: what a training will take on cards that may not be here."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcam_dist.config import Config
+from dcam_dist.planning.fits import largest_batch, largest_cube
+from dcam_dist.planning.gpus import Gpu
+from dcam_dist.planning.pace import Pace
+from dcam_dist.planning.step_memory import StepMemory, predict_step
+from dcam_dist.planning.work import work_of_a_case
+
+POLICIES = ("none", "conv", "block", "offload")
+"""From the fastest to the one that needs the least memory."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a cohort takes; measured on one that is there.
+
+    Attributes:
+        bytes_a_case: Mean.
+        files_a_case: Mean.
+    """
+
+    bytes_a_case: float
+    files_a_case: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will take.
+
+    Attributes:
+        gpu: The card.
+        gpus: Number of them.
+        cases: Training cases.
+        share: Cases of one part of a global batch on one card.
+        memory: Of a step on one card, by checkpointing policy.
+        chosen: The fastest policy that fits; ``None`` where none does.
+        batch: Cases of one part of a batch that fit on one card under the chosen policy.
+        cube: Edge of the largest cube that fits under it, one case.
+        epoch_s: Seconds of an epoch by phase; empty where no pace is known.
+        hours: Of the whole run.
+        pace: Where the times come from.
+        checkpoint_bytes: Of one.
+        disk: Of the cohort; ``None`` where none was named.
+    """
+
+    gpu: Gpu
+    gpus: int
+    cases: int
+    share: int
+    memory: Mapping[str, StepMemory]
+    chosen: str | None
+    batch: int
+    cube: int
+    epoch_s: Mapping[str, float]
+    hours: float
+    pace: Pace | None
+    checkpoint_bytes: int
+    disk: Disk | None
+
+
+def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None, disk: Disk | None = None) -> Plan:
+    """Plan a training.
+
+    Args:
+        config: Of the run; its checkpointing policy is not followed but chosen.
+        gpu: The card.
+        gpus: Number of ranks, one a card.
+        cases: Training cases.
+        pace: How fast one card works; ``None``: no times.
+        disk: Of the cohort.
+    """
+    training = config.training
+    share = math.ceil(training.batch_size / training.accumulation / gpus)
+    memory = {policy: predict_step(_with(config, policy), share, "cuda") for policy in POLICIES}
+    chosen = next((policy for policy in POLICIES if memory[policy].peak <= gpu.tensor_bytes), None)
+    asked = _with(config, chosen or POLICIES[-1])
+    epoch_s = {} if pace is None else _epoch_s(asked, gpus, cases, pace)
+    last_s = epoch_s.get("extract", 0.0)  # the closing extraction
+    hours = (training.epochs * sum(epoch_s.values()) + last_s) / 3600
+    one = memory[POLICIES[0]]
+    return Plan(
+        gpu=gpu,
+        gpus=gpus,
+        cases=cases,
+        share=share,
+        memory=memory,
+        chosen=chosen,
+        batch=largest_batch(asked, gpu.tensor_bytes),
+        cube=largest_cube(asked, gpu.tensor_bytes),
+        epoch_s=epoch_s,
+        hours=hours,
+        pace=pace,
+        checkpoint_bytes=one.parameters + one.optimizer,
+        disk=disk,
+    )
+
+
+def disk_of(cohort: Path, cases: int) -> Disk:
+    """What a cohort of so many cases takes on the disk, with what is shared by all of them."""
+    sizes = [os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(cohort) for name in names]
+    return Disk(sum(sizes) / cases, len(sizes) / cases)
+
+
+def _with(config: Config, policy: str) -> Config:
+    return config.model_copy(update={"network": config.network.model_copy(update={"checkpointing": policy})})
+
+
+def _epoch_s(config: Config, gpus: int, cases: int, pace: Pace) -> dict[str, float]:
+    """Reading is taken to keep up, and clustering of pooled features to cost nothing."""
+    work = work_of_a_case(config)
+    each, patch = math.ceil(cases / gpus), config.data.patch
+    whole = (
+        work_of_a_case(config.model_copy(update={"data": config.data.model_copy(update={"patch": None})}))
+        if patch
+        else work
+    )
+    batches = math.ceil(cases * config.training.passes / config.training.batch_size)
+    drawn = batches * math.ceil(config.training.batch_size / gpus)
+    return {"extract": each * whole.extract / pace.extract, "train": drawn * work.train / pace.train}

@@ -1,0 +1,69 @@
+"""A plan as lines and tables for people."""
+
+from collections.abc import Iterator, Sequence
+
+from dcam_dist.config import Config
+from dcam_dist.planning.gpus import CONTEXT_GIB, FREE
+from dcam_dist.planning.plan import Plan
+from dcam_dist.planning.step_memory import StepMemory
+
+GIB = 2**30
+PARTS = ("parameters", "gradients", "optimizer", "inputs", "retained", "working")
+
+
+def memory_rows(plan: Plan) -> Iterator[Sequence[str]]:
+    """Policy, peak, the parts in GiB, and whether it fits."""
+    for policy, memory in plan.memory.items():
+        parts = (f"{getattr(memory, part) / GIB:.2f}" for part in PARTS)
+        yield policy, f"{memory.peak / GIB:.2f}", *parts, _verdict(plan, policy, memory)
+
+
+def sentences(plan: Plan, config: Config) -> Iterator[str]:
+    """What to do, and what it takes."""
+    budget = plan.gpu.tensor_bytes / GIB
+    if plan.chosen is None:
+        yield f"no policy fits {plan.gpu.name}: lower training.batch_size, raise training.accumulation or the number of GPUs"
+    else:
+        yield f"take network.checkpointing={plan.chosen}: the fastest that fits"
+        yield (
+            f"with it, one {plan.gpu.name} takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at once, or one "
+            f"case of {plan.cube}³"
+        )
+    yield (
+        f"{budget:.1f} GiB are taken to be free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces, and "
+        f"{FREE:.0%} of the rest for what the allocator cannot use"
+    )
+    yield from _times(plan, config)
+    yield from _space(plan, config)
+
+
+def _times(plan: Plan, config: Config) -> Iterator[str]:
+    if plan.pace is None:
+        yield f"time: not known for {plan.gpu.name}; on such a machine --gpu here measures it"
+        return
+    phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in plan.epoch_s.items())
+    total_s = sum(plan.epoch_s.values())
+    yield (
+        f"an epoch of {plan.cases} cases on {plan.gpus} GPUs: {total_s:.0f} s ({phases}); "
+        f"{config.training.epochs} epochs: {plan.hours:.1f} h, {plan.hours * plan.gpus:.0f} GPU hours"
+    )
+    yield f"pace: {plan.pace.train / 1e12:.3g} TFLOP/s in training, {plan.pace.extract / 1e12:.3g} in extraction ({plan.pace.source})"
+
+
+def _space(plan: Plan, config: Config) -> Iterator[str]:
+    kept = config.training.keep_checkpoints + 2
+    yield f"a checkpoint: {plan.checkpoint_bytes / 1e6:.0f} MB; the run keeps up to {kept}: {kept * plan.checkpoint_bytes / 1e9:.2f} GB"
+    if plan.disk is None:
+        yield "the cohort's disk and inodes: name one with --cohort, a small one of the same scans will do"
+        return
+    disk = plan.disk
+    yield (
+        f"the cohort: {disk.bytes_a_case / 1e6:.1f} MB and {disk.files_a_case:.1f} files a case; of {plan.cases} cases "
+        f"{plan.cases * disk.bytes_a_case / 1e9:.1f} GB and {plan.cases * disk.files_a_case:.0f} inodes"
+    )
+
+
+def _verdict(plan: Plan, policy: str, memory: StepMemory) -> str:
+    if policy == plan.chosen:
+        return "fits; take it"
+    return "fits" if memory.peak <= plan.gpu.tensor_bytes else "does not fit"

@@ -1,0 +1,36 @@
+"""Floating-point operations of a step, counted operator by operator on tensors that have only shapes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from dcam_dist.config import Config
+from dcam_dist.models import build_network
+from dcam_dist.planning.step_memory import make_inputs
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations of the convolutions for one case; a multiplication and an addition are two.
+
+    Attributes:
+        extract: Forward pass alone.
+        train: Forward and backward pass, with what the checkpointing policy computes again.
+    """
+
+    extract: float
+    train: float
+
+
+def work_of_a_case(config: Config) -> Work:
+    """Count it; a second or two, whatever the size."""
+    with FakeTensorMode():
+        network, (volume_BCDHW, mask_BCDHW, target_B) = build_network(config), make_inputs(config, 1)
+        with FlopCounterMode(display=False) as forward, torch.no_grad():
+            network.eval()(volume_BCDHW, mask_BCDHW)
+        with FlopCounterMode(display=False) as both:
+            F.cross_entropy(network.train()(volume_BCDHW, mask_BCDHW), target_B).backward()  # type: ignore[no-untyped-call]
+    return Work(float(forward.get_total_flops()), float(both.get_total_flops()))
