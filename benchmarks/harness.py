@@ -25,8 +25,8 @@ class Options:
     """How a benchmark is run.
 
     Attributes:
-        profile: ``cpu``, ``a100`` and ``h100`` measure on such a machine; ``cpu-smoke`` only shows that everything runs,
-            on tiny data.
+        profile: ``cpu``, ``a100``, ``h100``: measured on such a machine; ``cpu-smoke`` only shows that everything runs, on
+            tiny data.
         repeats: Rounds, each of which runs every contender once.
         cores: Cores that the process may use.
         seed: Seeds the order within a round and all drawn data.

@@ -4,7 +4,7 @@ Predicted for a GPU from the shapes of all tensors alone (`dcam_dist.planning.st
 steps allocate where they can be run. Beside it the network as most would write it: modules of torch.nn under autocast.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,8 @@ POLICIES = ("none", "block", "conv", "offload")
 PLAIN = "torch.nn under autocast, checkpoint per block"
 CARD = "a100-40"
 GIB = 2**30
+Peaks = dict[str, list[float]]
+"""GiB by size, by policy."""
 VARIED = (
     ("filters", ("network.filters=16", "network.filters=32", "network.filters=48")),
     ("cases", ("training.batch_size=1", "training.batch_size=2", "training.batch_size=4")),
@@ -48,65 +50,50 @@ CHECKED = (
 def memory(options: Options) -> Measured:
     """All of it."""
     edges = SMOKE_EDGES if options.smoke else EDGES
-    peaks = {policy: [_peak(policy, edge) for edge in edges] for policy in POLICIES}
-    plain = [_plain_peak(edge) for edge in edges]
-    budget = GPUS[CARD].tensor_bytes if not options.smoke else 4 * GIB
+    budget = 4 * GIB if options.smoke else GPUS[CARD].tensor_bytes
+    peaks: Peaks = {policy: [_peak(policy, edge).peak / GIB for edge in edges] for policy in POLICIES}
+    peaks[PLAIN] = [_plain_peak(edge).peak / GIB for edge in edges]
     cubes = {policy: largest_cube(_config(policy), budget) for policy in POLICIES}
     cubes[PLAIN] = EDGE * largest(lambda size: _plain_peak(EDGE * size).peak, budget)
     checks = _checked(options)
-    gain = Series(
-        "6: voxels that fit, ours / torch.nn under autocast, both a checkpoint per block",
-        "×",
-        ((cubes["block"] / max(1, cubes[PLAIN])) ** 3,),
-    )
-    bytes_a_voxel = {policy: one[-1].peak / edges[-1] ** 3 for policy, one in peaks.items()}
     return Measured(
         title="Memory of a training step",
-        config={
-            "edges": edges,
-            "filters": _config("none").network.filters,
-            "card": CARD,
-            "budget_gib": round(budget / GIB, 1),
-        },
-        series=(
-            *(
-                Series(f"{policy}, {edge}³: peak", "GiB", (one.peak / GIB,))
-                for policy in POLICIES
-                for edge, one in zip(edges, peaks[policy], strict=True)
-            ),
-            *(Series(f"{policy}: peak a voxel", "B/voxel", (value,)) for policy, value in bytes_a_voxel.items()),
-            *(Series(f"{name}: largest cube", "voxels", (float(edge**3),)) for name, edge in cubes.items()),
-            *(one for pair in checks.values() for one in pair),
-        ),
-        targets=(
-            Target(gain, 1.5, "at_least"),
-            Target(_worst(checks), 0.1, "at_most"),
-        ),
-        notes=(
-            f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, one rank, DDP.",
-            f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the context, libraries and what the allocator rounds up. Not measured on a GPU.",
-            "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the prediction laid out for a CPU.",
-        ),
+        config={"edges": edges, "filters": _config("none").network.filters, "card": CARD},
+        series=(*_series(edges, peaks, cubes), *(one for pair in checks.values() for one in pair)),
+        targets=(Target(_gain(cubes), 1.5, "at_least"), Target(_worst(checks), 0.1, "at_most")),
+        notes=_notes(budget),
         details={"largest_cube": cubes},
         tables={
-            "Peak by size, GiB": _sizes(edges, peaks, plain),
-            f"Largest cube on {CARD}": table(
-                ["", "edge", "voxels"], [[name, f"{edge}³", f"{edge**3 / 1e6:.1f} M"] for name, edge in cubes.items()]
-            ),
+            "Peak by size, GiB": _sizes(edges, peaks),
+            f"Largest cube on {CARD}": _largest(cubes),
             "One thing changed, 128³, checkpoint per block": _varied(options),
             "Predicted against allocated on this CPU": _checks(checks),
         },
-        figures={
-            "memory.png": partial(
-                draw_sizes,
-                edges,
-                {
-                    **{name: [one.peak / GIB for one in found] for name, found in peaks.items()},
-                    PLAIN: [one.peak / GIB for one in plain],
-                },
-                budget / GIB,
-            )
-        },
+        figures={"memory.png": partial(draw_sizes, edges, peaks, budget / GIB)},
+    )
+
+
+def _series(edges: tuple[int, ...], peaks: Peaks, cubes: dict[str, int]) -> Iterator[Series]:
+    for name, values in peaks.items():
+        for edge, value in zip(edges, values, strict=True):
+            yield Series(f"{name}, {edge}³: peak", "GiB", (value,))
+        yield Series(f"{name}: peak a voxel", "B/voxel", (values[-1] * GIB / edges[-1] ** 3,))
+        yield Series(f"{name}: largest cube", "voxels", (float(cubes[name] ** 3),))
+
+
+def _gain(cubes: dict[str, int]) -> Series:
+    ratio = (cubes["block"] / max(1, cubes[PLAIN])) ** 3
+    return Series("6: voxels that fit, ours / torch.nn under autocast, a checkpoint per block in both", "×", (ratio,))
+
+
+def _notes(budget: int) -> tuple[str, ...]:
+    return (
+        f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, one "
+        "rank, DDP.",
+        f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the "
+        "context, libraries and what the allocator rounds up. Not measured on a GPU.",
+        "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the "
+        "prediction laid out for a CPU.",
     )
 
 
@@ -171,12 +158,13 @@ def _varied(options: Options) -> str:
     return table(["", "setting", "peak, GiB", "retained, GiB", "peak, bytes a voxel"], rows)
 
 
-def _sizes(edges: tuple[int, ...], peaks: dict[str, list[StepMemory]], plain: list[StepMemory]) -> str:
-    columns = {**peaks, PLAIN: plain}
-    rows = [
-        [f"{edge}³", *(number(one[index].peak / GIB) for one in columns.values())] for index, edge in enumerate(edges)
-    ]
-    return table(["", *columns], rows)
+def _sizes(edges: tuple[int, ...], peaks: Peaks) -> str:
+    rows = [[f"{edge}³", *(number(values[at]) for values in peaks.values())] for at, edge in enumerate(edges)]
+    return table(["", *peaks], rows)
+
+
+def _largest(cubes: dict[str, int]) -> str:
+    return table(["", "edge", "voxels"], [[name, f"{edge}³", f"{edge**3 / 1e6:.1f} M"] for name, edge in cubes.items()])
 
 
 def _checks(checks: dict[str, tuple[Series, Series]]) -> str:
@@ -184,6 +172,3 @@ def _checks(checks: dict[str, tuple[Series, Series]]) -> str:
         [name, number(a.median), number(b.median), f"{a.median / b.median - 1:+.1%}"] for name, (a, b) in checks.items()
     ]
     return table(["", "predicted, MiB", "allocated, MiB", "difference"], rows)
-
-
-Peak = Callable[[int], StepMemory]

@@ -23,7 +23,7 @@ def plan(
     cases: Annotated[int | None, typer.Option("--cases", min=1, help="Training cases; without: the cohort's.")] = None,
     cohort: Annotated[Path | None, typer.Option("--cohort", help="A cohort, for its grid, cases and size.")] = None,
 ) -> None:
-    """Before you pay: memory of a step by part and policy, what fits, time and disk of a training. No file is written."""
+    """Before you pay: a step's memory by part and policy, what fits, time and disk of a training. Writes no file."""
     from rich.console import Console
     from rich.table import Table
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from dcam_dist.config import Config
-from dcam_dist.distributed import build_engine, open_processes
+from dcam_dist.distributed import ProcessContext, build_engine, open_processes
 from dcam_dist.models import build_network
 from dcam_dist.planning.fits import with_cube
 from dcam_dist.planning.gpus import Gpu
@@ -47,32 +47,31 @@ def known_pace(gpu: Gpu) -> Pace | None:
 def measured_pace(config: Config, seconds: float = CALIBRATION_S) -> Pace:
     """Run steps of the configuration's network on this process's device, on the largest cube that the time allows."""
     with open_processes() as context:
-        edges = CUDA_EDGES if context.device.startswith("cuda") else CPU_EDGES
         started = time.perf_counter()
-        for edge in edges:
-            cube = with_cube(config, edge)
-            engine = build_engine(build_network(cube), cube.training, cube.network, context)
-            volume_BCDHW, mask_BCDHW, target_B = (one.to(context.device) for one in make_inputs(cube, 1))
-
-            def train() -> None:
-                engine.network.train()
-                engine.backward(F.cross_entropy(engine.forward(volume_BCDHW, mask_BCDHW), target_B))
-                engine.step()
-
-            def extract() -> None:
-                with torch.no_grad():
-                    engine.network.eval().pooled_features(volume_BCDHW, mask_BCDHW)
-
-            left = seconds - (time.perf_counter() - started)
-            step_s = _typical(train, context.device, left / 2)
-            forward_s = _typical(extract, context.device, left / 6)
-            work = work_of_a_case(cube)
-            pace = Pace(
-                work.extract / forward_s, work.train / step_s, f"measured on this machine's {context.device}, {edge}³"
-            )
+        for edge in CUDA_EDGES if context.device.startswith("cuda") else CPU_EDGES:
+            pace, step_s = _on_cube(with_cube(config, edge), context, (seconds - time.perf_counter() + started) / 2)
             if time.perf_counter() - started + 8 * LEAST_STEPS * 2 * step_s > seconds:
                 break
         return pace
+
+
+def _on_cube(config: Config, context: ProcessContext, seconds: float) -> tuple[Pace, float]:
+    engine = build_engine(build_network(config), config.training, config.network, context)
+    volume_BCDHW, mask_BCDHW, target_B = (one.to(context.device) for one in make_inputs(config, 1))
+
+    def train() -> None:
+        engine.network.train()
+        engine.backward(F.cross_entropy(engine.forward(volume_BCDHW, mask_BCDHW), target_B))
+        engine.step()
+
+    @torch.no_grad()
+    def extract() -> None:
+        engine.network.eval().pooled_features(volume_BCDHW, mask_BCDHW)
+
+    step_s = _typical(train, context.device, seconds / 2)
+    forward_s, work = _typical(extract, context.device, seconds / 6), work_of_a_case(config)
+    source = f"measured on this machine's {context.device}, {config.grid.shape[0]}³"
+    return Pace(work.extract / forward_s, work.train / step_s, source), step_s
 
 
 def _typical(work: Callable[[], None], device: str, seconds: float) -> float:

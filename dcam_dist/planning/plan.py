@@ -1,7 +1,6 @@
 """A plan: what a training will take on cards that may not be here."""
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +103,7 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
 
 def disk_of(cohort: Path, cases: int) -> Disk:
     """What a cohort of so many cases takes on the disk, with what is shared by all of them."""
-    sizes = [os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(cohort) for name in names]
+    sizes = [path.lstat().st_size for path in cohort.rglob("*") if path.is_file()]
     return Disk(sum(sizes) / cases, len(sizes) / cases)
 
 
@@ -114,13 +113,8 @@ def _with(config: Config, policy: str) -> Config:
 
 def _epoch_s(config: Config, gpus: int, cases: int, pace: Pace) -> dict[str, float]:
     """Reading is taken to keep up, and clustering of pooled features to cost nothing."""
-    work = work_of_a_case(config)
-    each, patch = math.ceil(cases / gpus), config.data.patch
-    whole = (
-        work_of_a_case(config.model_copy(update={"data": config.data.model_copy(update={"patch": None})}))
-        if patch
-        else work
-    )
+    work, each = work_of_a_case(config), math.ceil(cases / gpus)
+    whole = work_of_a_case(config.model_copy(update={"data": config.data.model_copy(update={"patch": None})}))
     batches = math.ceil(cases * config.training.passes / config.training.batch_size)
     drawn = batches * math.ceil(config.training.batch_size / gpus)
     return {"extract": each * whole.extract / pace.extract, "train": drawn * work.train / pace.train}

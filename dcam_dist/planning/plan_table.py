@@ -22,16 +22,16 @@ def sentences(plan: Plan, config: Config) -> Iterator[str]:
     """What to do, and what it takes."""
     budget = plan.gpu.tensor_bytes / GIB
     if plan.chosen is None:
-        yield f"no policy fits {plan.gpu.name}: lower training.batch_size, raise training.accumulation or the number of GPUs"
+        yield f"no policy fits {plan.gpu.name}: lower training.batch_size, raise training.accumulation, or take more GPUs"
     else:
         yield f"take network.checkpointing={plan.chosen}: the fastest that fits"
         yield (
-            f"with it, one {plan.gpu.name} takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at once, or one "
-            f"case of {plan.cube}³"
+            f"with it, one {plan.gpu.name} takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at once, "
+            f"or one case of {plan.cube}³"
         )
     yield (
-        f"{budget:.1f} GiB are taken to be free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces, and "
-        f"{FREE:.0%} of the rest for what the allocator cannot use"
+        f"{budget:.1f} GiB are taken to be free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces, "
+        f"and {FREE:.0%} of the rest for what the allocator cannot use"
     )
     yield from _times(plan, config)
     yield from _space(plan, config)
@@ -47,12 +47,13 @@ def _times(plan: Plan, config: Config) -> Iterator[str]:
         f"an epoch of {plan.cases} cases on {plan.gpus} GPUs: {total_s:.0f} s ({phases}); "
         f"{config.training.epochs} epochs: {plan.hours:.1f} h, {plan.hours * plan.gpus:.0f} GPU hours"
     )
-    yield f"pace: {plan.pace.train / 1e12:.3g} TFLOP/s in training, {plan.pace.extract / 1e12:.3g} in extraction ({plan.pace.source})"
+    rates = f"{plan.pace.train / 1e12:.3g} TFLOP/s in training, {plan.pace.extract / 1e12:.3g} in extraction"
+    yield f"pace: {rates} ({plan.pace.source})"
 
 
 def _space(plan: Plan, config: Config) -> Iterator[str]:
-    kept = config.training.keep_checkpoints + 2
-    yield f"a checkpoint: {plan.checkpoint_bytes / 1e6:.0f} MB; the run keeps up to {kept}: {kept * plan.checkpoint_bytes / 1e9:.2f} GB"
+    kept, one = config.training.keep_checkpoints + 2, plan.checkpoint_bytes
+    yield f"a checkpoint: {one / 1e6:.0f} MB; the run keeps up to {kept}: {kept * one / 1e9:.2f} GB"
     if plan.disk is None:
         yield "the cohort's disk and inodes: name one with --cohort, a small one of the same scans will do"
         return

@@ -21,8 +21,9 @@ from dcam_dist.profiling.storages import StorageMeter
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Bytes that a training step holds on one device, by part. What an allocator rounds up and a library needs inside
-    an operator is not in it.
+    """Bytes that a training step holds on one device, by part.
+
+    What an allocator rounds up and what a library needs inside an operator is not in it.
 
     Attributes:
         parameters: And the running statistics.
