@@ -25,7 +25,7 @@ class Options:
     """How a benchmark is run.
 
     Attributes:
-        profile: ``cpu``, ``a100``, ``h100``: measured on such a machine; ``cpu-smoke`` only shows that everything runs, on
+        profile: ``cpu``, ``a100``, ``h100``: measured on such a machine; ``cpu-smoke`` only shows that it all runs, on
             tiny data.
         repeats: Rounds, each of which runs every contender once.
         cores: Cores that the process may use.

@@ -88,8 +88,8 @@ def _gain(cubes: dict[str, int]) -> Series:
 
 def _notes(budget: int) -> tuple[str, ...]:
     return (
-        f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, one "
-        "rank, DDP.",
+        f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, "
+        "one rank, DDP.",
         f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the "
         "context, libraries and what the allocator rounds up. Not measured on a GPU.",
         "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the "
