@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dcam_dist.config import Config
 from dcam_dist.models import build_network
 from dcam_dist.planning.step_memory import make_inputs
+from dcam_dist.profiling.storages import TrafficMeter
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class Work:
     Attributes:
         extract: Forward pass alone.
         train: Forward and backward pass, with what the checkpointing policy computes again.
+        moved: Bytes that the operators of these two passes read and write.
     """
 
     extract: float
     train: float
+    moved: float
 
 
 def work_of_a_case(config: Config) -> Work:
@@ -31,6 +34,6 @@ def work_of_a_case(config: Config) -> Work:
         network, (volume_BCDHW, mask_BCDHW, target_B) = build_network(config), make_inputs(config, 1)
         with FlopCounterMode(display=False) as forward, torch.no_grad():
             network.eval()(volume_BCDHW, mask_BCDHW)
-        with FlopCounterMode(display=False) as both:
+        with FlopCounterMode(display=False) as both, TrafficMeter() as traffic:
             F.cross_entropy(network.train()(volume_BCDHW, mask_BCDHW), target_B).backward()  # type: ignore[no-untyped-call]
-    return Work(float(forward.get_total_flops()), float(both.get_total_flops()))
+    return Work(float(forward.get_total_flops()), float(both.get_total_flops()), float(traffic.moved_bytes))

@@ -59,3 +59,31 @@ class StorageMeter(TorchDispatchMode):
 
     def _free(self, key: int) -> None:
         self.held_bytes -= self._known.pop(key)
+
+
+class TrafficMeter(TorchDispatchMode):
+    """Adds up the bytes of what operators read and write while it is entered; views read and write nothing.
+
+    An operator that reads a tensor twice, or keeps one in a cache, moves more or less than that.
+
+    Attributes:
+        moved_bytes: So far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.moved_bytes = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operator and count."""
+        made = func(*args, **(kwargs or {}))
+        if not getattr(func, "is_view", False):
+            leaves = tree_leaves((args, kwargs, made))
+            self.moved_bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, torch.Tensor))
+        return made

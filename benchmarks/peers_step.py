@@ -1,0 +1,134 @@
+"""A training step of the proposed network beside what one would use instead, interleaved in one process.
+
+Ours as the trainer runs it (engine, global batch normalization, bf16 where the machine is made for it), the same network
+of torch.nn's modules in float32, and MONAI's U-Nets with as many parameters. All take the same volumes and masks, pool
+over the lungs, and take one step of SGD.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.harness import Measured, Options, Target, interleave, ratio
+from benchmarks.peers import absent, find
+from benchmarks.plain_unet import PlainUNet
+from dcam_dist.config import Config, load_config
+from dcam_dist.distributed import build_engine, open_processes
+from dcam_dist.models import build_network, choose_precision, count_parameters
+from dcam_dist.models.pooling import pool_over_lungs
+from dcam_dist.planning.step_memory import make_inputs
+
+EDGE, SMOKE_EDGE = 64, 16
+FILTERS, SMOKE_FILTERS = 32, 4
+AUTO, FP32, EAGER = "ours, precision auto", "ours, fp32", "torch.nn, the same network, eager fp32"
+BASIC, UNET = "MONAI BasicUNet, fp32", "MONAI UNet (residual), fp32"
+Step = Callable[[], object]
+
+
+def peers_step(options: Options) -> Measured:
+    """Everybody's step."""
+    config = _config(options)
+    chosen = choose_precision(config.network.model_copy(update={"precision": "auto"}), "cpu")
+    steps: dict[str, Step] = {}
+    sizes: dict[str, int] = {}
+    with open_processes() as context:
+        inputs = make_inputs(config, 1)
+        for name, precision in ((AUTO, chosen.precision), (FP32, "fp32")):
+            own = config.model_copy(update={"network": config.network.model_copy(update={"precision": precision})})
+            engine = build_engine(build_network(own), own.training, own.network, context)
+            sizes[name], steps[name] = count_parameters(engine.network), _ours(engine, inputs)
+        for name, network in _peers(config, sizes[FP32]).items():
+            sizes[name], steps[name] = count_parameters(network), _theirs(network, inputs)
+        timed = interleave(steps, options.repeats, options.seed)
+    ratios = {
+        name: ratio(f"5: {name} / {AUTO}", timed[name], timed[AUTO]) for name in steps if name not in (AUTO, FP32)
+    }
+    bounds = {EAGER: 2.5 if chosen.precision == "bf16" and _has_amx() else 1.0}
+    return Measured(
+        title="A training step beside what one would use instead",
+        config={"edge": EDGE if not options.smoke else SMOKE_EDGE, "cases": 1, "threads": torch.get_num_threads()},
+        series=tuple(timed.values()),
+        targets=tuple(Target(one, bounds.get(name, 2.0), "at_least") for name, one in ratios.items()),
+        notes=(
+            f"{AUTO}: {chosen.reason}.",
+            "Parameters: " + ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items()) + ".",
+            *([] if find("monai") else [absent("MONAI")]),
+        ),
+        details={"parameters": sizes},
+    )
+
+
+def _config(options: Options) -> Config:
+    edge, filters = (SMOKE_EDGE, SMOKE_FILTERS) if options.smoke else (EDGE, FILTERS)
+    return load_config(None, [f"grid.shape={[edge] * 3}", f"network.filters={filters}", "training.batch_size=1"])
+
+
+def _ours(engine: Any, inputs: tuple[Tensor, ...]) -> Step:
+    volume, mask, target = inputs
+
+    def step() -> None:
+        engine.network.train()
+        engine.backward(F.cross_entropy(engine.forward(volume, mask), target))
+        engine.step()
+
+    return step
+
+
+def _theirs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Step:
+    volume, mask, target = inputs
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-5)
+    network.train()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(volume, mask), target).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+def _peers(config: Config, parameters: int) -> dict[str, nn.Module]:
+    f, classes, monai = config.network.filters, config.classes, find("monai.networks.nets")
+    peers: dict[str, nn.Module] = {EAGER: PlainUNet(f, classes, dtype=torch.float32, norm="batch", recompute=False)}
+    if monai is None:
+        return peers
+
+    def basic(width: int) -> nn.Module:
+        features = (width, width, 2 * width, 4 * width, 8 * width, width)
+        return _Pooled(monai.BasicUNet(3, 1, 2 * f, features=features, norm="batch"), 2 * f, classes)
+
+    def residual(width: int) -> nn.Module:
+        channels = tuple(width * 2**level for level in range(4))
+        return _Pooled(monai.UNet(3, 1, 2 * f, channels, (2, 2, 2), num_res_units=2, norm="batch"), 2 * f, classes)
+
+    return peers | {BASIC: _matched(basic, parameters), UNET: _matched(residual, parameters)}
+
+
+class _Pooled(nn.Module):
+    """A dense network with the head on the lung mean of its features."""
+
+    def __init__(self, dense: nn.Module, channels: int, classes: int) -> None:
+        super().__init__()
+        self.dense, self.head = dense, nn.Linear(channels, classes)
+
+    def forward(self, volume: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        logits: Tensor = self.head(pool_over_lungs(self.dense(volume), mask))
+        return logits
+
+
+def _matched(build: Callable[[int], nn.Module], parameters: int) -> nn.Module:
+    """The network whose parameters come nearest."""
+
+    def off(width: int) -> int:
+        with torch.device("meta"):
+            return abs(count_parameters(build(width)) - parameters)
+
+    return build(min(range(2, 129, 2), key=off))
+
+
+def _has_amx() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported())
