@@ -1,7 +1,7 @@
 """A training step of the proposed network beside what one would use instead, interleaved in one process.
 
-Ours as the trainer runs it (engine, global batch normalization, bf16 where the machine is made for it), the same network
-of torch.nn's modules in float32, and MONAI's U-Nets with as many parameters. All take the same volumes and masks, pool
+Ours as the trainer runs it (engine, global batch normalization, bf16 where the machine is made for it), the network of
+torch.nn's modules in float32, and MONAI's U-Nets with as many parameters. All take the same volumes and masks, pool
 over the lungs, and take one step of SGD.
 """
 

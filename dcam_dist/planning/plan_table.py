@@ -22,15 +22,15 @@ def sentences(plan: Plan, config: Config) -> Iterator[str]:
     """What to do, and what it takes."""
     budget = plan.gpu.tensor_bytes / GIB
     if plan.chosen is None:
-        yield f"no policy fits {plan.gpu.name}: lower training.batch_size, raise training.accumulation or take more GPUs"
+        yield f"no policy fits {plan.gpu.name}: lower training.batch_size, raise accumulation, or take more GPUs"
     else:
         yield f"take network.checkpointing={plan.chosen}: the fastest that fits"
         yield (
-            f"with it, one {plan.gpu.name} takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at "
+            f"with it, one card takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at "
             f"once, or one case of {plan.cube}³"
         )
     yield (
-        f"{budget:.1f} GiB are taken to be free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces "
+        f"{budget:.1f} GiB are taken as free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces "
         f"and {FREE:.0%} of the rest for what the allocator cannot use"
     )
     yield from _times(plan, config)
