@@ -1,5 +1,4 @@
-"""What the phases of an epoch cost: (extract + cluster + train) / train in real trainings, and what they come to for
-many cases.
+"""What the phases of an epoch cost in real trainings, (extract + cluster + train) / train, and for up to 10,000 cases.
 
 One CPU rank, a generated cohort, the demo's network, with and without activation checkpointing. The first epoch of each
 training warms up and does not count. Clustering is timed on features of up to 10,000 cases; extraction and training
@@ -58,7 +57,8 @@ def epoch(options: Options) -> Measured:
         ),
         targets=tuple(Target(shares[policy], bound, "at_most") for policy, bound in BOUNDS.items()),
         notes=(
-            "A forward pass is a third of a training step, a quarter with a checkpoint per block: 1.33 and 1.25 are what extraction alone comes to.",
+            "A forward pass is a third of a training step, a quarter with a checkpoint per block: 1.33 and 1.25 are what "
+            "extraction alone comes to.",
         ),
         tables={"Seconds an epoch": _table(logged, clustering, trained)},
     )
