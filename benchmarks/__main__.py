@@ -13,6 +13,8 @@ from benchmarks.harness import Profile, run
 from benchmarks.overview import overview
 from benchmarks.suite import SUITE, load
 
+CARDS = {"a100": "A100", "h100": "H100"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code: 0 done, 1 a benchmark failed or a regression, 2 usage."""
@@ -28,12 +30,25 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    if missing := _missing_card(parsed.profile):
+        print(f"--profile {parsed.profile}: {missing}", file=sys.stderr)
+        return 4
     names = parsed.names or list(SUITE)
     if len(names) > 1:  # each in a process of its own: memory and threads of one are nothing to the next
         return max(_elsewhere(name, parsed) for name in names)
     entry = SUITE[names[0]]
     run(load(names[0])[0], names[0], parsed, repeats=entry.repeats, cores=entry.cores)
     return 0
+
+
+def _missing_card(profile: str) -> str:
+    """Why a profile cannot be measured on this machine, or nothing."""
+    if profile not in CARDS:
+        return ""
+    import torch
+
+    found = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return "" if CARDS[profile] in found else f"no NVIDIA {CARDS[profile]} here (found: {found})"
 
 
 def _elsewhere(name: str, parsed: argparse.Namespace) -> int:

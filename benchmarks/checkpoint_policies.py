@@ -10,16 +10,15 @@ once, in an order of its own; five rounds unless ``--repeats`` says otherwise.
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.allocated import peak_allocation
 from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from benchmarks.report import number, table
@@ -140,16 +139,7 @@ def _weights_and_peaks(config: Config, cores: int) -> Alone:
     for name, tensor in state.items():
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     resident = (_status("VmHWM") - before) / 1024
-    return Alone(digest.hexdigest(), _peak_allocation(step) / 2**20, resident)
-
-
-def _peak_allocation(step: Callable[[], object]) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return int(max(accumulate(changes)))
+    return Alone(digest.hexdigest(), peak_allocation(step) / 2**20, resident)
 
 
 def _status(key: str) -> int:

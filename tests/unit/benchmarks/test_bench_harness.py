@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import sys
@@ -42,15 +43,16 @@ def test_a_result_holds_every_sample_and_what_it_was_made_on(tmp_path, capsys):
         series = timed_series("something", [(2.0, 1.0), (3.0, 1.5), (9.0, 1.0)])
         return Measured("A title", {"shape": (1, 2)}, (series,), (Target(ratio("r", series, series), 1.0, "at_least"),))
 
-    run(benchmark, "thing", None, ["--out", str(tmp_path), "--profile", "cpu-smoke", "--seed", "7"])
-    tree = json.loads((tmp_path / "thing.json").read_text())
+    asked = {"out": tmp_path, "profile": "cpu-smoke", "repeats": None, "cores": None, "seed": 7, "dicom": None}
+    run(benchmark, "thing", argparse.Namespace(**asked), repeats=9, cores=None)
+    tree = json.loads((tmp_path / "thing" / "thing.json").read_text())
     assert tree["series"][0]["samples"] == [2.0, 3.0, 9.0]
     assert (tree["series"][0]["n"], tree["series"][0]["median"], tree["seed"]) == (3, 3.0, 7)
     assert tree["targets"][0]["met"] is True
     assert tree["config"] == {"shape": [1, 2]}
     assert {"cpu", "cores", "cores_used", "versions", "load_before"} <= set(tree["hardware"])
     printed = capsys.readouterr().out
-    assert (tmp_path / "thing.md").read_text() in printed
+    assert (tmp_path / "thing" / "thing.md").read_text() in printed
     assert "| something | 3.00 s | 2.00 … 9.00 | 3 | 1.00 s |" in printed
     assert "the figures mean nothing" in printed
 

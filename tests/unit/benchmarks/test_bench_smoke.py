@@ -1,9 +1,24 @@
 """Each benchmark runs, on tiny data; its figures are not looked at."""
 
 import pytest
+import torch
 
-from benchmarks import codec, engines, ingest_memory, ingest_throughput, peers, stall, streaming
+from benchmarks import (
+    codec,
+    engines,
+    epoch,
+    ingest_memory,
+    ingest_throughput,
+    memory,
+    peers,
+    peers_step,
+    stall,
+    streaming,
+    throughput,
+)
+from benchmarks.__main__ import main
 from benchmarks.harness import Options, Series
+from benchmarks.suite import SUITE, load
 
 
 @pytest.fixture
@@ -85,3 +100,50 @@ def test_the_engines_are_compared_on_two_ranks(smoke):
     assert all(target.met for target in found.targets)
     state = found.details["state_bytes"]
     assert state["SGD, ZeRO 1"] < 0.6 * state["SGD, DDP"]
+
+
+def test_everything_that_is_listed_can_be_run(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SUITE)
+    for name, line in zip(SUITE, lines, strict=True):
+        benchmark, about = load(name)
+        assert callable(benchmark) and about.splitlines()[0] in line
+
+
+def test_memory_is_predicted_and_compared_with_real_steps(smoke):
+    found = memory.memory(smoke)
+    worst = found.targets[1]
+    assert worst.met, worst
+    cubes = found.details["largest_cube"]
+    assert cubes["none"] < cubes["block"] <= cubes["offload"]
+
+
+@pytest.mark.slow
+def test_parts_of_a_step_are_timed(smoke, tmp_path, monkeypatch):
+    monkeypatch.setenv("DCAM_TRACE", str(tmp_path / "trace"))
+    found = throughput.throughput(smoke)
+    assert all(sample > 0 for series in found.series for sample in series.samples)
+    assert len(list((tmp_path / "trace").iterdir())) == 4
+    found.figures["roofline.png"](tmp_path / "roofline.png")
+
+
+def test_a_step_is_compared_with_peers_of_its_size(smoke):
+    found = peers_step.peers_step(smoke)
+    sizes = found.details["parameters"]
+    assert abs(sizes[peers_step.EAGER] / sizes[peers_step.FP32] - 1) < 0.01
+    assert all(abs(size / sizes[peers_step.FP32] - 1) < 0.4 for size in sizes.values())
+
+
+@pytest.mark.slow
+def test_the_phases_of_an_epoch_are_read_from_trainings(smoke):
+    found = epoch.epoch(smoke)
+    assert len(found.targets) == 2
+    assert all(1 < sample < 3 for target in found.targets for sample in target.series.samples)
+
+
+def test_a_profile_of_a_card_that_is_not_here_is_refused(tmp_path, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is a card here")
+    assert main(["run", "memory", "--profile", "a100", "--out", str(tmp_path)]) == 4
+    assert "no NVIDIA A100 here" in capsys.readouterr().err
