@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcam_dist.config import Config
+from dcam_dist.errors import UsageError
 from dcam_dist.planning.fits import largest_batch, largest_cube
 from dcam_dist.planning.gpus import Gpu
 from dcam_dist.planning.pace import Pace
@@ -74,8 +75,16 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
         cases: Training cases.
         pace: How fast one card works; ``None``: no times.
         disk: Of the cohort.
+
+    Raises:
+        UsageError: When a part of a batch has fewer cases than there are cards.
     """
     training = config.training
+    if training.batch_size // training.accumulation < gpus:
+        least = gpus * training.accumulation
+        raise UsageError(
+            f"training.batch_size={training.batch_size} leaves some of {gpus} GPUs idle; set it to {least}"
+        )
     share = math.ceil(training.batch_size / training.accumulation / gpus)
     memory = {policy: predict_step(_with(config, policy), share, "cuda") for policy in POLICIES}
     chosen = next((policy for policy in POLICIES if memory[policy].peak <= gpu.tensor_bytes), None)

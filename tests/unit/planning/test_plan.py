@@ -7,9 +7,11 @@ import torch
 
 from benchmarks.allocated import peak_allocation
 from benchmarks.one_step import make_step
+from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
+from dcam_dist.errors import UsageError
 from dcam_dist.models import build_network
-from dcam_dist.planning import GPUS, Disk, Pace, make_plan, predict_step, sentences
+from dcam_dist.planning import GPUS, Disk, Pace, make_plan, measured_pace, predict_step, sentences
 from dcam_dist.planning.fits import largest, largest_batch, with_cube
 from dcam_dist.planning.work import work_of_a_case
 
@@ -83,6 +85,39 @@ def test_a_plan_advises_the_fastest_policy_that_fits():
     assert any("9.0 MB" in line or "18 inodes" in line for line in sentences(enough, chosen))
     tiny = make_plan(chosen, replace(card, memory_gib=1.5), 2, 9, None)
     assert tiny.chosen is None and tiny.batch == 0 and "no policy fits" in next(sentences(tiny, chosen))
+
+
+def test_idle_cards_are_refused():
+    with pytest.raises(UsageError, match="leaves some of 4 GPUs idle; set it to 8"):
+        make_plan(config("training.batch_size=4", "training.accumulation=2"), GPUS["h100"], 4, 9, None)
+
+
+def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_cohort):
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["dcam-dist", "plan", *SMALL, *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as stop:
+            code = stop.code
+        return code or 0, *capsys.readouterr()
+
+    code, told, _ = call("--gpu", "24gb", "--cohort", small_cohort)
+    assert code == 0
+    assert (
+        "take network.checkpointing=none: the fastest that fits" in told
+        and "time: not known for a card of 24 GB" in told
+    )
+    assert "of 9 cases" in told and "inodes" in told
+    code, told, _ = call("--gpu", "a100-40", "--cases", "100", "--gpus", "2")
+    assert code == 0 and "an epoch of 100 cases on 2 GPUs" in told and "GPU hours" in told
+    code, _, err = call("--gpu", "h100")
+    assert code == 2 and "--cases" in err
+
+
+@pytest.mark.slow
+def test_a_machine_is_timed_on_the_networks_own_steps():
+    pace = measured_pace(config(), seconds=2)
+    assert 1e8 < pace.train < 1e14 and 1e8 < pace.extract < 1e14 and "this machine's cpu" in pace.source
 
 
 def test_the_papers_configuration_fits_40_gb():
