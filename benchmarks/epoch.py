@@ -57,8 +57,8 @@ def epoch(options: Options) -> Measured:
         ),
         targets=tuple(Target(shares[policy], bound, "at_most") for policy, bound in BOUNDS.items()),
         notes=(
-            "A forward pass is a third of a training step, a quarter with a checkpoint per block: extraction alone comes "
-            "to 1.33 and 1.25.",
+            "A forward pass is a third of a training step, a quarter with a checkpoint per block: extraction alone "
+            "comes to 1.33 and 1.25.",
         ),
         tables={"Seconds an epoch": _table(logged, clustering, trained)},
     )

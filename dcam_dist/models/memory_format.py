@@ -10,7 +10,7 @@ def memory_format_of(settings: NetworkConfig, device_type: str) -> torch.memory_
     """The order that makes a training step fastest. It changes results by rounding alone.
 
     Seconds of a step on a CPU with AMX, first → last (``python -m benchmarks run memory_formats``, one thread, medians
-    of the processor time): batch 1.19 → 0.94 in float32 and 0.61 → 0.33 in bfloat16, instance 1.24 → 0.93 and 0.61 → 0.33.
+    of the processor time): batch 1.19 → 0.94 in float32, 0.61 → 0.33 in bfloat16; instance 1.24 → 0.93, 0.61 → 0.33.
     On a GPU channels-last pays with batch normalization and not with instance normalization (pytorch #59168).
 
     Args:
