@@ -88,7 +88,7 @@ def test_a_plan_advises_the_fastest_policy_that_fits():
 
 
 def test_idle_cards_are_refused():
-    with pytest.raises(UsageError, match="training.batch_size=4 leaves GPUs idle; set it to 8"):
+    with pytest.raises(UsageError, match="leaves some of 4 GPUs idle; set it to 8"):
         make_plan(config("training.batch_size=4", "training.accumulation=2"), GPUS["h100"], 4, 9, None)
 
 
