@@ -17,7 +17,7 @@ from benchmarks.memory_figure import draw_sizes
 from benchmarks.plain_unet import PlainUNet
 from benchmarks.report import number, table
 from dcam_dist.config import Config, load_config
-from dcam_dist.planning.fits import EDGE, largest, largest_cube, with_cube
+from dcam_dist.planning.fits import EDGE, cubed, largest, largest_cube, with_cube
 from dcam_dist.planning.gpus import GPUS
 from dcam_dist.planning.step_memory import StepMemory, predict_step, predict_step_of
 
@@ -50,18 +50,18 @@ CHECKED = (
 def memory(options: Options) -> Measured:
     """All of it."""
     edges = SMOKE_EDGES if options.smoke else EDGES
-    budget = 4 * GIB if options.smoke else GPUS[CARD].tensor_bytes
-    peaks: Peaks = {policy: [_peak(policy, edge).peak / GIB for edge in edges] for policy in POLICIES}
-    peaks[PLAIN] = [_plain_peak(edge).peak / GIB for edge in edges]
-    cubes = {policy: largest_cube(_config(policy), budget) for policy in POLICIES}
-    cubes[PLAIN] = EDGE * largest(lambda size: _plain_peak(EDGE * size).peak, budget)
+    budget = GIB if options.smoke else GPUS[CARD].tensor_bytes
+    peaks: Peaks = {policy: [_peak(options, policy, edge).peak / GIB for edge in edges] for policy in POLICIES}
+    peaks[PLAIN] = [_plain_peak(options, edge).peak / GIB for edge in edges]
+    cubes = {policy: largest_cube(_config(options, policy), budget) for policy in POLICIES}
+    cubes[PLAIN] = EDGE * largest(lambda size: _plain_peak(options, EDGE * size).peak, budget, cubed)
     checks = _checked(options)
     return Measured(
         title="Memory of a training step",
-        config={"edges": edges, "filters": _config("none").network.filters, "card": CARD},
+        config={"edges": edges, "filters": _config(options, "none").network.filters, "card": CARD},
         series=(*_series(edges, peaks, cubes), *(one for pair in checks.values() for one in pair)),
         targets=(Target(_gain(cubes), 1.5, "at_least"), Target(_worst(checks), 0.1, "at_most")),
-        notes=_notes(budget),
+        notes=_notes(options, budget),
         details={"largest_cube": cubes},
         tables={
             "Peak by size, GiB": _sizes(edges, peaks),
@@ -86,10 +86,10 @@ def _gain(cubes: dict[str, int]) -> Series:
     return Series("6: voxels that fit, ours / torch.nn under autocast, a checkpoint per block in both", "×", (ratio,))
 
 
-def _notes(budget: int) -> tuple[str, ...]:
+def _notes(options: Options, budget: int) -> tuple[str, ...]:
     return (
-        f"Predicted for a GPU: {_config('none').network.filters} filters, bf16, batch normalization, SGD, one case, "
-        "one rank, DDP.",
+        f"Predicted for a GPU: {_config(options, 'none').network.filters} filters, bf16, batch normalization, SGD, "
+        "one case, one rank, DDP.",
         f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the "
         "context, libraries and what the allocator rounds up. Not measured on a GPU.",
         "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the "
@@ -97,16 +97,17 @@ def _notes(budget: int) -> tuple[str, ...]:
     )
 
 
-def _config(policy: str, *more: str) -> Config:
-    return load_config(PAPER, [f"network.checkpointing={policy}", "training.batch_size=1", *more])
+def _config(options: Options, policy: str, *more: str) -> Config:
+    small = ["network.filters=4"] if options.smoke else []
+    return load_config(PAPER, [f"network.checkpointing={policy}", "training.batch_size=1", *small, *more])
 
 
-def _peak(policy: str, edge: int) -> StepMemory:
-    return predict_step(with_cube(_config(policy), edge), 1, "cuda")
+def _peak(options: Options, policy: str, edge: int) -> StepMemory:
+    return predict_step(with_cube(_config(options, policy), edge), 1, "cuda")
 
 
-def _plain_peak(edge: int) -> StepMemory:
-    config = with_cube(_config("block"), edge)
+def _plain_peak(options: Options, edge: int) -> StepMemory:
+    config = with_cube(_config(options, "block"), edge)
     return predict_step_of(partial(_plain, config), config, 1, "cuda")
 
 
@@ -124,7 +125,7 @@ def _checked(options: Options) -> dict[str, tuple[Series, Series]]:
     found = {}
     for name, settings in CHECKED[:1] if options.smoke else CHECKED:
         config = with_cube(
-            _config("none", *settings, "network.filters=8" if options.smoke else "network.filters=16"), edge
+            _config(options, "none", *settings, "network.filters=8" if options.smoke else "network.filters=16"), edge
         )
         expected = predict_step(config, 1, "cpu")
         own = expected.retained + expected.working
@@ -144,7 +145,7 @@ def _varied(options: Options) -> str:
     rows, edge = [], 32 if options.smoke else 128
     for what, settings in VARIED:
         for setting in settings:
-            config = with_cube(_config("block", setting), edge)
+            config = with_cube(_config(options, "block", setting), edge)
             found = predict_step(config, config.training.batch_size, "cuda")
             voxels = config.training.batch_size * edge**3
             rows.append(

@@ -56,7 +56,8 @@ def test_the_largest_batch_fits_and_one_more_does_not():
     budget = predict_step(chosen, 3, "cuda").peak
     assert largest_batch(chosen, budget) == 3
     assert largest_batch(chosen, budget - 1) == 2
-    assert largest(lambda n: n, 0) == 0
+    assert largest(lambda n: n, 0, lambda n: n) == 0
+    assert largest(lambda n: n * n + 7, 7 + 30, lambda n: n) == 5
 
 
 def test_a_training_step_is_three_forward_passes_and_four_with_recomputation():
