@@ -1,6 +1,6 @@
 """k-means of 10⁶ rows by two ranks of ours against scikit-learn: the bound alone, of ``benchmarks.clustering``.
 
-    python -m benchmarks.clustering_bound --out benchmarks/results/clustering_bound [--profile cpu|cpu-smoke]
+    python -m benchmarks run clustering_bound --out DIR [--profile cpu|cpu-smoke]
 
 The same contenders, rows, first centroids and iterations, in a few minutes instead of most of an hour.
 """
@@ -8,9 +8,9 @@ The same contenders, rows, first centroids and iterations, in a few minutes inst
 from dataclasses import replace
 
 from benchmarks.clustering import bounds_on_time
-from benchmarks.clustering_cases import CORES, FULL, OURS, SKLEARN, SKLEARN_IN_PLACE, SMOKE, contenders
+from benchmarks.clustering_cases import FULL, OURS, SKLEARN, SKLEARN_IN_PLACE, SMOKE, contenders
 from benchmarks.clustering_samples import Found, measure
-from benchmarks.harness import Measured, Options, run
+from benchmarks.harness import Measured, Options
 
 
 def clustering_bound(options: Options) -> Measured:
@@ -32,7 +32,3 @@ def clustering_bound(options: Options) -> Measured:
             "[clustering](../clustering/clustering.md).",
         ),
     )
-
-
-if __name__ == "__main__":
-    run(clustering_bound, "clustering_bound", __doc__, repeats=15, cores=CORES)

@@ -41,6 +41,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "ingest_throughput": Entry(5, 20, cores=1),
         "ingest_memory": Entry(2, 3),
         "clustering": Entry(9, 40, cores=2),
+        "clustering_bound": Entry(15, 8, cores=2),
         "voxel_patterns": Entry(3, 40),
         "rank_exchange": Entry(1, 3),
     }
