@@ -1,7 +1,9 @@
-"""What a real step allocates on a CPU, told by torch's profiler in a fresh process."""
+"""What a training step takes in a fresh process: its tensors at once, and the process itself."""
 
 import multiprocessing
+from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -10,15 +12,44 @@ from benchmarks.one_step import make_step
 from dcam_dist.config import Config
 from dcam_dist.models import build_network
 
+MIB = 2**20
 
-def allocated_by_step(config: Config, repeats: int, cores: int) -> list[float]:
-    """MiB that the tensors of a step held at once above what there was before it, of so many fresh processes."""
+
+@dataclass(frozen=True)
+class Taken:
+    """What the second of two steps took.
+
+    Attributes:
+        tensors: MiB that the tensors of the step held at once above what there was before it: on a CPU by torch's
+            profiler, on a card by its allocator.
+        process: MiB that the whole process grew by since before the network was built: its resident set on a CPU, all
+            that the allocator reserved on a card.
+    """
+
+    tensors: float
+    process: float
+
+
+def taken_by_step(config: Config, cases: int, repeats: int, cores: int, cap_gb: float | None = None) -> list[Taken]:
+    """A step of the network in so many fresh processes, on a card if there is one.
+
+    Args:
+        config: Network and grid.
+        cases: Volumes of the step.
+        repeats: Processes, one after another.
+        cores: Threads.
+        cap_gb: Of a card, no more than so many GB may be taken.
+
+    Returns:
+        One for each process; none where the step did not fit the cap.
+    """
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_in_this_process, (config, cores)) for _ in range(repeats)]
+        found = [pool.apply(_in_this_process, (config, cases, cores, cap_gb)) for _ in range(repeats)]
+    return [one for one in found if one is not None]
 
 
 def peak_allocation(step: object) -> int:
-    """Bytes that a call's tensors held at once above what there was before it."""
+    """Bytes that a call's tensors held at once above what there was before it, on a CPU."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()  # type: ignore[operator]
     assert profiler.profiler is not None and profiler.profiler.kineto_results is not None
@@ -27,8 +58,34 @@ def peak_allocation(step: object) -> int:
     return int(max(accumulate(changes)))
 
 
-def _in_this_process(config: Config, cores: int) -> float:
+def _in_this_process(config: Config, cases: int, cores: int, cap_gb: float | None) -> Taken | None:
+    if torch.cuda.is_available():
+        return _on_the_card(config, cases, cap_gb)
     torch.set_num_threads(cores)
-    step = make_step(build_network(config), config, 1)
+    before = resident_kib("VmRSS")
+    step = make_step(build_network(config), config, cases)
     step()  # the gradients are there from now on
-    return peak_allocation(step) / 2**20
+    step()
+    grown = resident_kib("VmHWM") - before
+    return Taken(peak_allocation(step) / MIB, grown / 1024)
+
+
+def _on_the_card(config: Config, cases: int, cap_gb: float | None) -> Taken | None:
+    if cap_gb is not None:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, cap_gb * 1e9 / total))
+    try:
+        step = make_step(build_network(config).to("cuda"), config, cases, "cuda")
+        step()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+    except torch.cuda.OutOfMemoryError:
+        return None
+    return Taken((torch.cuda.max_memory_allocated() - before) / MIB, torch.cuda.max_memory_reserved() / MIB)
+
+
+def resident_kib(key: str) -> int:
+    """A line of this process's status: ``VmRSS`` now, ``VmHWM`` at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])

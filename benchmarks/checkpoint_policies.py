@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.allocated import peak_allocation
+from benchmarks.allocated import peak_allocation, resident_kib
 from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from benchmarks.report import number, table
@@ -132,19 +132,14 @@ def _weights_and_peaks(config: Config, cores: int) -> Alone:
         _register_deepspeed()
     step = make_step(build_network(config), config, CASES)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before = _status("VmRSS")
+    before = resident_kib("VmRSS")
     for _ in range(STEPS):
         state = step()
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    resident = (_status("VmHWM") - before) / 1024
+    resident = (resident_kib("VmHWM") - before) / 1024
     return Alone(digest.hexdigest(), peak_allocation(step) / 2**20, resident)
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1])
 
 
 def _register_deepspeed() -> None:

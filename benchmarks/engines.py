@@ -1,4 +1,4 @@
-"""DDP and DeepSpeed's ZeRO 0, 1 and 2 side by side: losses, step time, and the optimizer state of a rank.
+"""DDP and DeepSpeed's ZeRO 0, 1 and 2 side by side: losses, step time, and the memory of a rank.
 
     python -m benchmarks run engines --out benchmarks/results/engines
 
@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,14 @@ def engines(options: Options) -> Measured:
     return Measured(
         title="DDP and DeepSpeed's ZeRO side by side",
         config={"ranks": RANKS, **sizes},
-        series=(*seconds.values(), *ratios),
+        series=(*seconds.values(), *ratios, *_memory(told)),
         targets=tuple(targets),
         notes=(
             "The loss of a step is the mean over the ranks, before its update; the volumes are the same for all.",
             "The state of an optimizer is what a rank keeps of it on average; from ZeRO 1 on a rank also keeps a "
             "second copy of its part of the parameters.",
+            "Held: tensors that stay between steps, with the parameters, gradients, buckets and the optimizer's state, "
+            "as far as Python can see them. A step: the most that its tensors held at once above that, on rank 0.",
             "Times are of further steps, the engines in turn; on a GPU or a network they would be others.",
         ),
         details=told,
@@ -65,12 +67,18 @@ def _table(optimizer: str, told: Mapping[str, Any], seconds: Mapping[str, Series
         [
             name,
             f"{seconds[name].median:.3f} s",
-            f"{told['state_bytes'][name] / 1e6:.3f} MB",
+            *(f"{told[what][name] / 1e6:.3f} MB" for what in ("state_bytes", "held_bytes", "step_bytes")),
             " ".join(f"{loss:.6f}" for loss in told["losses"][name]),
         ]
         for name in (f"{optimizer}, {engine}" for engine in ENGINES)
     ]
-    return table([optimizer, "median step", "state of a rank", "losses"], rows)
+    return table([optimizer, "median step", "state of a rank", "held", "a step", "losses"], rows)
+
+
+def _memory(told: Mapping[str, Any]) -> Iterator[Series]:
+    for what, key in (("held between steps", "held_bytes"), ("a step's tensors at once", "step_bytes")):
+        for name, found in told[key].items():
+            yield Series(f"{name}: {what}", "MB", (found / 1e6,))
 
 
 def _deepspeed(options: Options, stage: int) -> list[str]:

@@ -24,12 +24,18 @@ PACKAGES = (
     "nibabel",
     "monai",
     "torchio",
+    "deepspeed",
+    "cuml-cu12",
+    "cuml-cu13",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
 )
-ISA = ("avx2", "avx512f", "amx_bf16")
+ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system and the versions of the packages that are installed."""
+    """Processor, cores, memory, cards, system and the versions of the packages that are installed."""
     info = dict(_cpu_lines())
     flags = info.get("flags", "").split()
     return {
@@ -40,6 +46,23 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        **({"cards": cards} if (cards := _cards()) else {}),
+    }
+
+
+def _cards() -> dict[str, Any]:
+    """Names of the cards, their driver, and the libraries that torch has loaded for them; empty without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    driver = DRIVER.read_text().splitlines()[0] if DRIVER.is_file() else "not told"
+    return {
+        "names": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "driver": " ".join(driver.split()),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "nccl": ".".join(map(str, torch.cuda.nccl.version())),
     }
 
 

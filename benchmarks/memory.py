@@ -1,7 +1,10 @@
-"""What a training step holds in memory, by size, filters, batch, precision, checkpointing, normalization and engine.
+"""What a training step holds in memory, by size, filters, batch, precision, checkpointing and normalization.
+
+    python -m benchmarks run memory --out DIR [--profile cpu|a100|h100|cpu-smoke]
 
 Predicted for a GPU from the shapes of all tensors alone (`dcam_dist.planning.step_memory`), and compared with what real
-steps allocate where they can be run. Beside it the network as most would write it: modules of torch.nn under autocast.
+steps take: on this CPU, or on a card of which 40 GB may be used. Beside it the network as most would write it: modules
+of torch.nn under autocast. What the engines add is measured by `engines`.
 """
 
 from collections.abc import Iterator
@@ -11,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from benchmarks.allocated import allocated_by_step
 from benchmarks.harness import Measured, Options, Series, Target
+from benchmarks.memory_checks import CAP_GB, checks_table, largest_that_ran, memory_checks, on_a_card, worst
 from benchmarks.memory_figure import draw_sizes
 from benchmarks.plain_unet import PlainUNet
 from benchmarks.report import number, table
 from dcam_dist.config import Config, load_config
 from dcam_dist.planning.fits import EDGE, cubed, largest, largest_cube, with_cube
 from dcam_dist.planning.gpus import GPUS
+from dcam_dist.planning.plan import POLICIES as PLANNED
 from dcam_dist.planning.step_memory import StepMemory, predict_step, predict_step_of
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
@@ -30,44 +34,37 @@ GIB = 2**30
 Peaks = dict[str, list[float]]
 """GiB by size, by policy."""
 VARIED = (
-    ("filters", ("network.filters=16", "network.filters=32", "network.filters=48")),
+    ("filters", ("network.filters=16", "network.filters=48")),
     ("cases", ("training.batch_size=1", "training.batch_size=2", "training.batch_size=4")),
     ("precision", ("network.precision=fp32", "network.precision=bf16")),
     ("normalization", ("network.norm=batch", "network.norm=instance")),
     ("method", ("method=dcam", "method=baseline")),
     ("optimizer", ("training.optimizer.name=sgd", "training.optimizer.name=adam")),
 )
-CHECKED = (
-    ("fp32, none", ("network.precision=fp32", "network.checkpointing=none")),
-    ("fp32, block", ("network.precision=fp32", "network.checkpointing=block")),
-    ("bf16, none", ("network.precision=bf16", "network.checkpointing=none")),
-    ("bf16, block", ("network.precision=bf16", "network.checkpointing=block")),
-    ("bf16, conv", ("network.precision=bf16", "network.checkpointing=conv")),
-    ("bf16, block, instance", ("network.precision=bf16", "network.checkpointing=block", "network.norm=instance")),
-)
 
 
 def memory(options: Options) -> Measured:
     """All of it."""
-    edges = SMOKE_EDGES if options.smoke else EDGES
-    budget = GIB if options.smoke else GPUS[CARD].tensor_bytes
-    peaks: Peaks = {policy: [_peak(options, policy, edge).peak / GIB for edge in edges] for policy in POLICIES}
+    edges, policies = (SMOKE_EDGES, POLICIES[:2]) if options.smoke else (EDGES, POLICIES)
+    budget = GIB // 8 if options.smoke else GPUS[CARD].tensor_bytes
+    peaks: Peaks = {policy: [_peak(options, policy, edge).peak / GIB for edge in edges] for policy in policies}
     peaks[PLAIN] = [_plain_peak(options, edge).peak / GIB for edge in edges]
-    cubes = {policy: largest_cube(_config(options, policy), budget) for policy in POLICIES}
+    cubes = {policy: largest_cube(_config(options, policy), budget) for policy in policies}
     cubes[PLAIN] = EDGE * largest(lambda size: _plain_peak(options, EDGE * size).peak, budget, cubed)
-    checks = _checked(options)
+    checks = memory_checks(PAPER, options)
+    ran = largest_that_ran({policy: (_config(options, policy), cubes[policy]) for policy in policies}, options)
     return Measured(
         title="Memory of a training step",
         config={"edges": edges, "filters": _config(options, "none").network.filters, "card": CARD},
-        series=(*_series(edges, peaks, cubes), *(one for pair in checks.values() for one in pair)),
-        targets=(Target(_gain(cubes), 1.5, "at_least"), Target(_worst(checks), 0.1, "at_most")),
+        series=(*_series(edges, peaks, cubes), *(one for check in checks for one in check.series)),
+        targets=(Target(_gain(cubes), 1.5, "at_least"), Target(worst(checks), 0.1, "at_most")),
         notes=_notes(options, budget),
-        details={"largest_cube": cubes},
+        details={"largest_cube": cubes, "largest_that_ran": ran},
         tables={
-            "Peak by size, GiB": _sizes(edges, peaks),
-            f"Largest cube on {CARD}": _largest(cubes),
+            "Peak by size, GiB": _sizes(edges, peaks, budget / GIB),
+            f"Largest cube on {CARD}": _largest(cubes, ran),
             "One thing changed, 128³, checkpoint per block": _varied(options),
-            "Predicted against allocated on this CPU": _checks(checks),
+            f"Predicted against taken on this {'card' if on_a_card() else 'CPU'}": checks_table(checks),
         },
         figures={"memory.png": partial(draw_sizes, edges, peaks, budget / GIB)},
     )
@@ -87,13 +84,20 @@ def _gain(cubes: dict[str, int]) -> Series:
 
 
 def _notes(options: Options, budget: int) -> tuple[str, ...]:
+    where = (
+        f"Checks and `ran`: fresh processes on the card of the last line, of which {CAP_GB} GB could be used."
+        if on_a_card()
+        else "Not measured on a GPU. Checks: fresh processes on this CPU, against the prediction laid out for a CPU."
+    )
     return (
         f"Predicted for a GPU: {_config(options, 'none').network.filters} filters, bf16, batch normalization, SGD, "
-        "one case, one rank, DDP.",
+        "one case, one rank, DDP. The planner takes the first of none, conv, block, offload that fits.",
         f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the "
-        "context, libraries and what the allocator rounds up. Not measured on a GPU.",
-        "Checks: fresh processes on this CPU, most bytes allocated at once in a step by torch's profiler, against the "
-        "prediction laid out for a CPU.",
+        "context, libraries and what the allocator rounds up.",
+        where,
+        "Step: the most bytes that a step's tensors held at once above what was there before it. Process: all that a "
+        "fresh process grew by, libraries' buffers and the allocator's leftovers included, against all parts.",
+        "Engines: [engines](../engines/engines.md) measures what DeepSpeed's ZeRO keeps of a rank's state.",
     )
 
 
@@ -120,30 +124,9 @@ def _plain(config: Config) -> tuple[nn.Module, torch.optim.Optimizer]:
     return network, optimizer
 
 
-def _checked(options: Options) -> dict[str, tuple[Series, Series]]:
-    edge = 32 if options.smoke else 64
-    found = {}
-    for name, settings in CHECKED[:1] if options.smoke else CHECKED:
-        config = with_cube(
-            _config(options, "none", *settings, "network.filters=8" if options.smoke else "network.filters=16"), edge
-        )
-        expected = predict_step(config, 1, "cpu")
-        own = expected.retained + expected.working
-        found[name] = (
-            Series(f"{name}: predicted", "MiB", (own / 2**20,)),
-            Series(f"{name}: allocated", "MiB", tuple(allocated_by_step(config, options.repeats, options.cores))),
-        )
-    return found
-
-
-def _worst(checks: dict[str, tuple[Series, Series]]) -> Series:
-    off = tuple(abs(expected.median / real.median - 1) for expected, real in checks.values())
-    return Series("predicted / allocated − 1, the worst of all checks", "×", (max(off),))
-
-
 def _varied(options: Options) -> str:
     rows, edge = [], 32 if options.smoke else 128
-    for what, settings in VARIED:
+    for what, settings in VARIED[1:2] if options.smoke else VARIED:
         for setting in settings:
             config = with_cube(_config(options, "block", setting), edge)
             found = predict_step(config, config.training.batch_size, "cuda")
@@ -159,17 +142,18 @@ def _varied(options: Options) -> str:
     return table(["", "setting", "peak, GiB", "retained, GiB", "peak, bytes a voxel"], rows)
 
 
-def _sizes(edges: tuple[int, ...], peaks: Peaks) -> str:
-    rows = [[f"{edge}³", *(number(values[at]) for values in peaks.values())] for at, edge in enumerate(edges)]
-    return table(["", *peaks], rows)
+def _sizes(edges: tuple[int, ...], peaks: Peaks, budget: float) -> str:
+    rows = []
+    for at, edge in enumerate(edges):
+        fits = next((policy for policy in PLANNED if policy in peaks and peaks[policy][at] <= budget), "nothing fits")
+        rows.append([f"{edge}³", *(number(values[at]) for values in peaks.values()), fits])
+    return table(["", *peaks, "the planner takes"], rows)
 
 
-def _largest(cubes: dict[str, int]) -> str:
-    return table(["", "edge", "voxels"], [[name, f"{edge}³", f"{edge**3 / 1e6:.1f} M"] for name, edge in cubes.items()])
-
-
-def _checks(checks: dict[str, tuple[Series, Series]]) -> str:
+def _largest(cubes: dict[str, int], ran: dict[str, int]) -> str:
+    measured = ["ran"] if ran else []
     rows = [
-        [name, number(a.median), number(b.median), f"{a.median / b.median - 1:+.1%}"] for name, (a, b) in checks.items()
+        [name, f"{edge}³", f"{edge**3 / 1e6:.1f} M", *(f"{ran[name]}³" if name in ran else "–" for _ in measured)]
+        for name, edge in cubes.items()
     ]
-    return table(["", "predicted, MiB", "allocated, MiB", "difference"], rows)
+    return table(["", "edge", "voxels", *measured], rows)

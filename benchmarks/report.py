@@ -47,8 +47,8 @@ def write_result(out: Path, name: str, measured: Measured, about: Mapping[str, A
 def markdown(measured: Measured, about: Mapping[str, Any]) -> str:
     """Targets first, then every series or the benchmark's own tables of them, notes and the machine."""
     lines = [f"# {measured.title}", ""]
-    if about["profile"] != "cpu":
-        lines += [f"Profile {about['profile']}: shows that it runs; the figures mean nothing.", ""]
+    if about["profile"] == "cpu-smoke":
+        lines += ["Profile cpu-smoke: shows that it runs; the figures mean nothing.", ""]
     if measured.targets:
         rows = [
             [one.series.name, _bound(one), *_cells(one.series), "yes" if one.met else "no"] for one in measured.targets
@@ -96,9 +96,11 @@ def _plain(value: object) -> str:
 def _machine_line(about: Mapping[str, Any]) -> str:
     hardware = about["hardware"]
     versions = ", ".join(f"{name} {found}" for name, found in hardware["versions"].items())
+    cards = "".join(f"{key} {value}, " for key, value in hardware.get("cards", {}).items())
     return (
-        f"{hardware['cpu']} ({', '.join(hardware['isa'])}), {hardware['cores_used']} of {hardware['cores']} cores, "
-        f"{hardware['memory_gib']} GiB; load {hardware['load_before']} before and {hardware['load_after']} after; "
+        f"{cards}{hardware['cpu']} ({', '.join(hardware['isa'])}), "
+        f"{hardware['cores_used']} of {hardware['cores']} cores, {hardware['memory_gib']} GiB; "
+        f"load {hardware['load_before']} before and {hardware['load_after']} after; "
         f"{hardware['system']}, Python {hardware['python']}, {versions}. Seed {about['seed']}, "
         f"{about['duration_s']} s in all."
     )

@@ -8,8 +8,8 @@ from dcam_dist.planning.step_memory import predict_step
 
 EDGE = 16
 """Sizes of a volume are multiples of it."""
-LARGEST = 64
-"""The largest edge that is tried, in units of ``EDGE``; and the largest batch."""
+LARGEST = 32
+"""The largest edge that is tried, in units of ``EDGE``, and the largest batch: beyond 512³ there are no chest CTs."""
 SMALL = (2, 4)
 """What is predicted for a guess."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from dcam_dist.config import Config
+from dcam_dist.planning.fits import EDGE, LARGEST
 from dcam_dist.planning.gpus import CONTEXT_GIB, FREE
 from dcam_dist.planning.plan import Plan
 from dcam_dist.planning.step_memory import StepMemory
@@ -26,8 +27,8 @@ def sentences(plan: Plan, config: Config) -> Iterator[str]:
     else:
         yield f"take network.checkpointing={plan.chosen}: the fastest that fits"
         yield (
-            f"with it, one card takes up to {plan.batch} cases of {'×'.join(map(str, config.grid.shape))} at "
-            f"once, or one case of {plan.cube}³"
+            f"with it, one card takes {_up_to(plan.batch, LARGEST)} cases of {'×'.join(map(str, config.grid.shape))} "
+            f"at once, or one case of {_up_to(plan.cube, EDGE * LARGEST)}³"
         )
     yield (
         f"{budget:.1f} GiB are taken as free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces "
@@ -35,6 +36,10 @@ def sentences(plan: Plan, config: Config) -> Iterator[str]:
     )
     yield from _times(plan, config)
     yield from _space(plan, config)
+
+
+def _up_to(found: int, most: int) -> str:
+    return f"at least {found}" if found == most else f"up to {found}"
 
 
 def _times(plan: Plan, config: Config) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Floating-point operations of a step, counted operator by operator on tensors that have only shapes."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -9,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcam_dist.config import Config
 from dcam_dist.models import build_network
+from dcam_dist.models.device_kind import as_if_on
 from dcam_dist.planning.step_memory import make_inputs
 from dcam_dist.profiling.storages import TrafficMeter
 
@@ -28,9 +31,20 @@ class Work:
     moved: float
 
 
-def work_of_a_case(config: Config) -> Work:
-    """Count it; a second or two, whatever the size."""
-    with FakeTensorMode():
+def work_of_a_case(config: Config, kind: Literal["cpu", "cuda"] = "cuda") -> Work:
+    """Count it; a second or a few.
+
+    Args:
+        config: Network and grid.
+        kind: Of device for which it is laid out: the bytes moved depend on it, the operations do not.
+    """
+    return _work(config.model_dump_json(), kind)
+
+
+@lru_cache
+def _work(config_json: str, kind: str) -> Work:
+    config = Config.model_validate_json(config_json)
+    with FakeTensorMode(), as_if_on(kind):
         network, (volume_BCDHW, mask_BCDHW, target_B) = build_network(config), make_inputs(config, 1)
         with FlopCounterMode(display=False) as forward, torch.no_grad():
             network.eval()(volume_BCDHW, mask_BCDHW)

@@ -116,7 +116,7 @@ def test_memory_is_predicted_and_compared_with_real_steps(smoke):
     worst = found.targets[1]
     assert worst.met, worst
     cubes = found.details["largest_cube"]
-    assert cubes["none"] < cubes["block"] <= cubes["offload"]
+    assert 0 < cubes["none"] < cubes["block"]
 
 
 @pytest.mark.slow
