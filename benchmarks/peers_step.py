@@ -1,8 +1,11 @@
 """A training step of the proposed network beside what one would use instead, interleaved in one process.
 
+    python -m benchmarks run peers_step --out DIR [--profile cpu|a100|h100|cpu-smoke]
+
 Ours as the trainer runs it (engine, global batch normalization, bf16 where the machine is made for it), the network of
-torch.nn's modules in float32, and MONAI's U-Nets with as many parameters. All take the same volumes and masks, pool
-over the lungs, and take one step of SGD.
+torch.nn's modules, and MONAI's U-Nets with as many parameters: in float32 on a CPU, on a card under autocast to
+bfloat16, as MONAI's documentation advises. All take the same volumes and masks, pool over the lungs, and take one step
+of SGD.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.harness import Measured, Options, Target, interleave, ratio
+from benchmarks.machine_peaks import synchronize
 from benchmarks.peers import absent, find
 from benchmarks.plain_unet import PlainUNet
 from dcam_dist.config import Config, load_config
@@ -21,39 +25,42 @@ from dcam_dist.models import build_network, choose_precision, count_parameters
 from dcam_dist.models.pooling import pool_over_lungs
 from dcam_dist.planning.step_memory import make_inputs
 
-EDGE, SMOKE_EDGE = 64, 16
+EDGES = {"cpu-smoke": 32, "cpu": 64, "a100": 128, "h100": 128}
 FILTERS, SMOKE_FILTERS = 32, 4
-AUTO, FP32, EAGER = "ours, precision auto", "ours, fp32", "torch.nn, the same network, eager fp32"
-BASIC, UNET = "MONAI BasicUNet, fp32", "MONAI UNet (residual), fp32"
+AUTO, FP32, EAGER = "ours, precision auto", "ours, fp32", "torch.nn, the same network, eager"
+BASIC, UNET = "MONAI BasicUNet", "MONAI UNet (residual)"
 Step = Callable[[], object]
 
 
 def peers_step(options: Options) -> Measured:
     """Everybody's step."""
     config = _config(options)
-    chosen = choose_precision(config.network.model_copy(update={"precision": "auto"}), "cpu")
     steps: dict[str, Step] = {}
     sizes: dict[str, int] = {}
     with open_processes() as context:
-        inputs = make_inputs(config, 1)
+        device = context.device
+        chosen = choose_precision(config.network.model_copy(update={"precision": "auto"}), device)
+        inputs = tuple(one.to(device) for one in make_inputs(config, 1))
         for name, precision in ((AUTO, chosen.precision), (FP32, "fp32")):
             own = config.model_copy(update={"network": config.network.model_copy(update={"precision": precision})})
             engine = build_engine(build_network(own), own.training, own.network, context)
             sizes[name], steps[name] = count_parameters(engine.network), _ours(engine, inputs)
         for name, network in _peers(config, sizes[FP32]).items():
-            sizes[name], steps[name] = count_parameters(network), _theirs(network, inputs)
+            sizes[name], steps[name] = count_parameters(network), _theirs(network.to(device), inputs)
         timed = interleave(steps, options.repeats, options.seed)
     ratios = {
         name: ratio(f"5: {name} / {AUTO}", timed[name], timed[AUTO]) for name in steps if name not in (AUTO, FP32)
     }
-    bounds = {EAGER: 2.5 if chosen.precision == "bf16" and _has_amx() else 1.0}
+    on_card = device.startswith("cuda")
+    bounds = {EAGER: 1.0 if on_card or not _has_amx() else 2.5, BASIC: 1.3 if on_card else 2.0}
     return Measured(
         title="A training step beside what one would use instead",
-        config={"edge": EDGE if not options.smoke else SMOKE_EDGE, "cases": 1, "threads": torch.get_num_threads()},
+        config={"edge": config.grid.shape[0], "cases": 1, "threads": torch.get_num_threads(), "device": device},
         series=tuple(timed.values()),
-        targets=tuple(Target(one, bounds.get(name, 2.0), "at_least") for name, one in ratios.items()),
+        targets=tuple(Target(one, bounds.get(name, bounds[BASIC]), "at_least") for name, one in ratios.items()),
         notes=(
             f"{AUTO}: {chosen.reason}.",
+            f"The others: {'under autocast to bfloat16' if on_card else 'float32'}.",
             "Parameters: " + ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items()) + ".",
             *([] if find("monai") else [absent("MONAI")]),
         ),
@@ -62,7 +69,7 @@ def peers_step(options: Options) -> Measured:
 
 
 def _config(options: Options) -> Config:
-    edge, filters = (SMOKE_EDGE, SMOKE_FILTERS) if options.smoke else (EDGE, FILTERS)
+    edge, filters = EDGES[options.profile], SMOKE_FILTERS if options.smoke else FILTERS
     return load_config(None, [f"grid.shape={[edge] * 3}", f"network.filters={filters}", "training.batch_size=1"])
 
 
@@ -73,6 +80,7 @@ def _ours(engine: Any, inputs: tuple[Tensor, ...]) -> Step:
         engine.network.train()
         engine.backward(F.cross_entropy(engine.forward(volume, mask), target))
         engine.step()
+        synchronize(str(volume.device))
 
     return step
 
@@ -84,8 +92,11 @@ def _theirs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Step:
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(network(volume, mask), target).backward()  # type: ignore[no-untyped-call]
+        with torch.autocast("cuda", torch.bfloat16, enabled=volume.is_cuda):
+            loss = F.cross_entropy(network(volume, mask), target)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        synchronize(str(volume.device))
 
     return step
 

@@ -43,7 +43,7 @@ def plan(
         raise UsageError("say how many cases with --cases, or name a --cohort")
     count = cases if cases is not None or opened is None else len(opened.split("train"))
     card = planning.this_machine() if gpu == HERE else planning.GPUS[gpu]
-    pace = planning.measured_pace(loaded) if gpu == HERE else planning.known_pace(card)
+    pace = planning.measured_pace(loaded, planning.share_of(loaded, gpus)) if gpu == HERE else planning.known_pace(card)
     disk = None if opened is None else planning.disk_of(opened.path, len(opened.cases))
     made = planning.make_plan(loaded, card, gpus, count or 1, pace, disk)
     shape = "×".join(map(str, loaded.data.patch or loaded.grid.shape))

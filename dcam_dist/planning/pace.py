@@ -1,5 +1,6 @@
 """How fast a machine does the work: measured where the plan is made, or a figure known of a card."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from dcam_dist.planning.work import work_of_a_case
 
 CALIBRATION_S = 20.0
 """About how long a machine is measured."""
-CPU_EDGES, CUDA_EDGES = (32, 48, 64), (64, 96, 128)
+EDGES = (32, 48, 64, 96, 128)
+"""Of cubes that are tried before the configuration's own grid, which may take too long."""
 LEAST_STEPS = 3
 
 
@@ -44,20 +46,39 @@ def known_pace(gpu: Gpu) -> Pace | None:
     )
 
 
-def measured_pace(config: Config, seconds: float = CALIBRATION_S) -> Pace:
-    """Run steps of the configuration's network on this process's device, on the largest cube that the time allows."""
+def measured_pace(config: Config, share: int = 1, seconds: float = CALIBRATION_S) -> Pace:
+    """Run steps of the configuration's network on this process's device, on as much of its grid as the time allows.
+
+    Args:
+        config: Network, optimizer and grid.
+        share: Cases of a step on one device.
+        seconds: About how long it may take.
+    """
+    own = config.data.patch or config.grid.shape
+    sizes = [with_cube(config, edge) for edge in EDGES if edge**3 < math.prod(own)] + [_on_own(config)]
     with open_processes() as context:
-        started = time.perf_counter()
-        for edge in CUDA_EDGES if context.device.startswith("cuda") else CPU_EDGES:
-            pace, step_s = _on_cube(with_cube(config, edge), context, (seconds - time.perf_counter() + started) / 2)
-            if time.perf_counter() - started + 8 * LEAST_STEPS * 2 * step_s > seconds:
+        started, pace, step_s, voxels = time.perf_counter(), None, 0.0, 1
+        for index, at in enumerate(sizes):
+            left = seconds - (time.perf_counter() - started)
+            step_s *= math.prod(at.grid.shape) / voxels
+            if pace is not None and left < 2 * (LEAST_STEPS + 1) * step_s:
                 break
-        return pace
+            pace, step_s = _measured_on(at, context, share, left / (len(sizes) - index))
+            voxels = math.prod(at.grid.shape)
+    assert pace is not None  # noqa: S101
+    return pace
 
 
-def _on_cube(config: Config, context: ProcessContext, seconds: float) -> tuple[Pace, float]:
+def _on_own(config: Config) -> Config:
+    if config.data.patch is None:
+        return config
+    patched = config.grid.model_copy(update={"shape": config.data.patch})
+    return config.model_copy(update={"grid": patched, "data": config.data.model_copy(update={"patch": None})})
+
+
+def _measured_on(config: Config, context: ProcessContext, share: int, seconds: float) -> tuple[Pace, float]:
     engine = build_engine(build_network(config), config.training, config.network, context)
-    volume_BCDHW, mask_BCDHW, target_B = (one.to(context.device) for one in make_inputs(config, 1))
+    volume_BCDHW, mask_BCDHW, target_B = (one.to(context.device) for one in make_inputs(config, share))
 
     def train() -> None:
         engine.network.train()
@@ -65,13 +86,14 @@ def _on_cube(config: Config, context: ProcessContext, seconds: float) -> tuple[P
         engine.step()
 
     @torch.no_grad()
-    def extract() -> None:
-        engine.network.eval().pooled_features(volume_BCDHW, mask_BCDHW)
+    def extract() -> None:  # one case at a time, as the trainer does
+        engine.network.eval().pooled_features(volume_BCDHW[:1], mask_BCDHW[:1])
 
-    step_s = _typical(train, context.device, seconds / 2)
-    forward_s, work = _typical(extract, context.device, seconds / 6), work_of_a_case(config)
-    source = f"measured on this machine's {context.device}, {config.grid.shape[0]}³"
-    return Pace(work.extract / forward_s, work.train / step_s, source), step_s
+    step_s, work = _typical(train, context.device, seconds * 2 / 3), work_of_a_case(config)
+    forward_s = _typical(extract, context.device, seconds / 3)
+    size = "×".join(map(str, config.grid.shape))
+    source = f"measured on this machine's {context.device}, {share} × {size} a step"
+    return Pace(work.extract / forward_s, share * work.train / step_s, source), step_s
 
 
 def _typical(work: Callable[[], None], device: str, seconds: float) -> float:

@@ -79,17 +79,11 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
     Raises:
         UsageError: When a part of a batch has fewer cases than there are cards.
     """
-    training = config.training
-    if training.batch_size // training.accumulation < gpus:
-        least = gpus * training.accumulation
-        raise UsageError(
-            f"training.batch_size={training.batch_size} leaves some of {gpus} GPUs idle; set it to {least}"
-        )
-    share = math.ceil(training.batch_size / training.accumulation / gpus)
+    training, share = config.training, share_of(config, gpus)
     memory = {policy: predict_step(_with(config, policy), share, "cuda") for policy in POLICIES}
     chosen = next((policy for policy in POLICIES if memory[policy].peak <= gpu.tensor_bytes), None)
     asked = _with(config, chosen or POLICIES[-1])
-    epoch_s = {} if pace is None else _epoch_s(asked, gpus, cases, pace)
+    epoch_s = {} if pace is None else seconds_of_an_epoch(asked, gpus, cases, pace)
     last_s = epoch_s.get("extract", 0.0)  # the closing extraction
     hours = (training.epochs * sum(epoch_s.values()) + last_s) / 3600
     one = memory[POLICIES[0]]
@@ -110,6 +104,21 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
     )
 
 
+def share_of(config: Config, gpus: int) -> int:
+    """Cases of one part of a global batch on one card.
+
+    Raises:
+        UsageError: When there are fewer cases than cards.
+    """
+    training = config.training
+    if training.batch_size // training.accumulation < gpus:
+        least = gpus * training.accumulation
+        raise UsageError(
+            f"training.batch_size={training.batch_size} leaves some of {gpus} GPUs idle; set it to {least}"
+        )
+    return math.ceil(training.batch_size / training.accumulation / gpus)
+
+
 def disk_of(cohort: Path, cases: int) -> Disk:
     """What a cohort of so many cases takes on the disk, with what is shared by all of them."""
     sizes = [path.lstat().st_size for path in cohort.rglob("*") if path.is_file()]
@@ -120,8 +129,15 @@ def _with(config: Config, policy: str) -> Config:
     return config.model_copy(update={"network": config.network.model_copy(update={"checkpointing": policy})})
 
 
-def _epoch_s(config: Config, gpus: int, cases: int, pace: Pace) -> dict[str, float]:
-    """Reading is taken to keep up, and clustering of pooled features to cost nothing."""
+def seconds_of_an_epoch(config: Config, gpus: int, cases: int, pace: Pace) -> dict[str, float]:
+    """Extraction and training; reading is taken to keep up, and clustering of pooled features to cost nothing.
+
+    Args:
+        config: Of the run.
+        gpus: Number of ranks.
+        cases: Training cases.
+        pace: How fast a rank works.
+    """
     work, each = work_of_a_case(config), math.ceil(cases / gpus)
     whole = work_of_a_case(config.model_copy(update={"data": config.data.model_copy(update={"patch": None})}))
     batches = math.ceil(cases * config.training.passes / config.training.batch_size)
