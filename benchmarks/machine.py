@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.peers import find
+
 PACKAGES = (
     "dcam-dist",
     "torch",
@@ -78,22 +80,24 @@ def pinned(cores: int) -> Iterator[int]:
     Yields:
         The cores in use; no more than there are.
     """
-    import SimpleITK as sitk
     import torch
 
     before, threads = os.sched_getaffinity(0), torch.get_num_threads()
-    sitk_threads, variable = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(), os.environ.get("OMP_NUM_THREADS")
+    readers, variable = find("SimpleITK"), os.environ.get("OMP_NUM_THREADS")
+    reading = readers.ProcessObject.GetGlobalDefaultNumberOfThreads() if readers else 0
     allowed = set(sorted(before)[: max(1, cores)])
     try:
         _bind(allowed)
         os.environ["OMP_NUM_THREADS"] = str(len(allowed))
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(len(allowed))
+        if readers:
+            readers.ProcessObject.SetGlobalDefaultNumberOfThreads(len(allowed))
         torch.set_num_threads(len(allowed))
         yield len(allowed)
     finally:
         _bind(before)
         os.environ.pop("OMP_NUM_THREADS") if variable is None else os.environ.update(OMP_NUM_THREADS=variable)
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(sitk_threads)
+        if readers:
+            readers.ProcessObject.SetGlobalDefaultNumberOfThreads(reading)
         torch.set_num_threads(threads)
 
 

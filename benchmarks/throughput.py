@@ -1,5 +1,7 @@
 """How fast a training step and an extraction are, part by part, and what they are bound by.
 
+    python -m benchmarks run throughput --out DIR [--profile cpu|a100|h100|cpu-smoke]
+
 One rank, volumes in memory. Operations are counted on shapes (`dcam_dist.planning.work`); the machine's own matrix peak
 and copy bandwidth are timed in the same run. With DCAM_TRACE=FOLDER in the environment, torch's profiler leaves a trace
 of one step of each contender there.
@@ -52,17 +54,21 @@ def throughput(options: Options) -> Measured:
         for name, config in configs.items():
             engine = build_engine(build_network(config), config.training, config.network, context)
             inputs = tuple(one.to(device) for one in make_inputs(config, 1))
-            contenders[name] = _Contender(engine, inputs, work_of_a_case(config))
+            contenders[name] = _Contender(engine, inputs, work_of_a_case(config, "cuda" if device != "cpu" else "cpu"))
         _take_turns(contenders, options.repeats, device)
         _trace(contenders)
     return Measured(
         title="Throughput of a training step and an extraction",
         config={"edge": edge, "filters": configs["fp32, none"].network.filters, "device": device.partition(":")[0]},
         series=tuple(one for name, contender in contenders.items() for one in _series(name, contender, edge)),
-        notes=tuple(
-            f"{precision}: matrix products of this machine reach {number(peak.flops / 1e12)} TFLOP/s, copies "
-            f"{number(peak.copy / 1e9)} GB/s (read and written together), the best of a few."
-            for precision, peak in peaks.items()
+        notes=(
+            "Not in a step alone: [how long training waits for volumes](../stall/stall.md), and [what the ranks send "
+            "each other](../scaling/scaling.md).",
+            *(
+                f"{precision}: matrix products of this machine reach {number(peak.flops / 1e12)} TFLOP/s, copies "
+                f"{number(peak.copy / 1e9)} GB/s (read and written together), the best of a few."
+                for precision, peak in peaks.items()
+            ),
         ),
         tables={"Parts": _table(contenders, peaks, edge)},
         figures={"roofline.png": partial(draw_roofline, peaks["fp32"], peaks["bf16"], _points(contenders))},
@@ -122,6 +128,7 @@ def _series(name: str, one: _Contender, edge: int) -> list[Series]:
     return [
         *(Series(f"{name}: {part}", "s", tuple(samples)) for part, samples in one.seconds.items()),
         Series(f"{name}: training", "voxels/s", tuple(edge**3 / seconds for seconds in step)),
+        Series(f"{name}: volumes", "volumes/s", tuple(1 / seconds for seconds in step)),
         Series(f"{name}: training rate", "TFLOP/s", tuple(one.work.train / seconds / 1e12 for seconds in step)),
         Series(
             f"{name}: extraction rate",
