@@ -35,6 +35,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "memory_formats": Entry(9, 2),
         "checkpoint_policies": Entry(5, 10),
         "engines": Entry(9, 3),
+        "scaling": Entry(5, 6),
         "streaming": Entry(9, 4),
         "stall": Entry(3, 2),
         "codec": Entry(5, 10),
