@@ -40,7 +40,7 @@ NOTES = (
     "end together. What its time grows by is memory, cache and clock that the cores share, not the exchange.",
     "Weak efficiency is the step of one rank over that of n; strong the same over n. Ratios are within a round.",
     "Handed over: tensors given to c10d's collectives, counted where torch dispatches them. Sent: the kernel's count "
-    "of the rank's TCP connections (`tcpi_bytes_sent`), so with gloo's frames and without TCP's headers.",
+    "of the rank's TCP connections (`tcpi_bytes_sent`), with gloo's frames, without TCP's headers and repeats.",
     "In theory: a float32 gradient for each parameter, two float64 moments a channel and a count of each normalization "
     "forward, two sums a channel backward, two meetings of 16 bytes; a ring sends 2·(n−1)/n of what is reduced.",
 )

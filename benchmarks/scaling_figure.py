@@ -46,7 +46,7 @@ def _draw_efficiency(axes: Axes, efficiencies: Mapping[str, Mapping[int, Series]
         axes.errorbar(list(of), middle, (below, above), marker=mark, color=colour, capsize=3, label=NAMES[mode])
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(xlabel=f"ranks (no more than the {limit} there is room for)", ylabel="efficiency, 1 = that of one rank")
-    axes.set(ylim=(0, 1.1))
+    axes.set(ylim=(0, None))
     _number_ranks(axes, list(efficiencies["weak"]))
     axes.legend(fontsize=8)
 

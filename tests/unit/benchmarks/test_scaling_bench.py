@@ -2,6 +2,7 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from benchmarks.sent_bytes import Handed, sent_bytes
 from dcam_dist.config import load_config
 from dcam_dist.models import build_network, count_parameters
 
+OPEN_FILES = Path("/proc/self/fd")
 SMALL = ["grid.shape=[16,16,16]", "network.filters=2"]
 
 
@@ -26,11 +28,18 @@ def lone_group():
 
 
 @pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
 def connected():
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as one:
-        other, _ = server.accept()
-        with other:
-            yield one, other
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as one,
+        server.accept()[0],
+    ):
+        yield one
 
 
 def test_a_step_exchanges_gradients_statistics_and_two_meetings():
@@ -70,35 +79,34 @@ def test_a_collective_of_a_kind_that_is_not_counted_is_an_error(lone_group):
 
 
 def test_what_is_sent_is_read_from_the_kernel(connected):
-    one, _ = connected
-    before = sent_bytes()
-    one.sendall(b"x" * 5000)
+    before, files = sent_bytes(), len(list(OPEN_FILES.iterdir()))
+    connected.sendall(b"x" * 5000)
     assert sent_bytes() - before == 5000
+    assert len(list(OPEN_FILES.iterdir())) == files
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("policy", ["none", "block"])
-def test_two_ranks_hand_over_and_send_what_the_theory_says(tmp_path, policy):
-    settings, out = [*SMALL, f"network.checkpointing={policy}"], tmp_path / "told.json"
+def test_two_ranks_hand_over_and_send_what_the_theory_says_when_they_recompute(tmp_path, no_gpu):
+    settings, out = [*SMALL, "network.checkpointing=block"], tmp_path / "told.json"
     sizes = ["--cases=1", "--batch=2", "--steps=1", "--cores=2"]
     run_ranks(["benchmarks.scaling_rank", str(out), *settings, *sizes], 2)
     told, theory = json.loads(out.read_text()), payload_of(load_config(None, settings))
     assert told["reduced"] == [theory.reduced] * 2
     assert told["gathered"] == [theory.gathered] * 2
-    if told["device"] == "cpu":
-        # each of some 30 small messages has a frame, which counts beside so small a network
-        assert all(theory.ring(2) < sent < 1.15 * theory.ring(2) for sent in told["sent"])
+    # each of some 40 small messages has a frame, which counts beside so small a network
+    assert all(theory.ring(2) < sent < 1.15 * theory.ring(2) for sent in told["sent"])
 
 
 @pytest.mark.distributed
 @pytest.mark.slow
-def test_scaling_is_measured_and_drawn(tmp_path):
+def test_scaling_is_measured_and_drawn(tmp_path, no_gpu):
     found = scaling(Options("cpu-smoke", repeats=1, cores=2, seed=0, scratch=tmp_path))
     samples = {series.name: series.samples for series in found.series}
-    if found.config["ranks"] == (1, 2):
-        alone, two = (samples[f"strong, {ranks}: a step"][0] for ranks in ("1 rank", "2 ranks"))
-        assert samples["strong efficiency, 2 ranks"] == (alone / two / 2,)
-        assert found.targets[0].met
+    alone, two = (samples[f"strong, {ranks}: a step"][0] for ranks in ("1 rank", "2 ranks"))
+    assert samples["strong efficiency, 2 ranks"] == (alone / two / 2,)
+    handed, sent = found.targets
+    assert handed.series.samples == (0, 0), "not what the theory says"
+    assert max(sent.series.samples) < 0.15
     found.figures["scaling.png"](tmp_path / "scaling.png")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
@@ -109,7 +117,7 @@ def test_ranks_beyond_the_cores_have_bytes_and_no_efficiency():
     rounds = {1: [{"seconds": times}], 2: [{"seconds": times, **counts}], 4: [{"seconds": times, **counts}]}
     found = Found((1, 2, 4), 2, payload(100, []), rounds)
     efficiencies = found.efficiencies()
-    assert {mode: list(of) for mode, of in efficiencies.items()} == dict.fromkeys(times, [1, 2])
+    assert {mode: list(of) for mode, of in efficiencies.items()} == {mode: [1, 2] for mode in times}
     assert efficiencies["weak"][2].samples == (1.0,)
     assert efficiencies["strong"][2].samples == (0.5,)
     assert found.handed(4) == [432.0]
