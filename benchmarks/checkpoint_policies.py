@@ -119,7 +119,8 @@ class Alone:
 def _in_fresh_processes(configs: Mapping[Name, Config], options: Options) -> dict[Name, list[Alone]]:
     names, rng = list(configs), np.random.default_rng(options.seed)
     alone: dict[Name, list[Alone]] = {name: [] for name in names}
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    tasks = None if options.smoke else 1  # imports would be most of the time
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=tasks) as pool:
         for _ in range(options.repeats):
             for name in (names[index] for index in rng.permutation(len(names))):
                 alone[name].append(pool.apply(_weights_and_peaks, (configs[name], options.cores)))

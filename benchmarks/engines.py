@@ -6,14 +6,11 @@ Two ranks over gloo on this machine, random volumes: no store is in the figures.
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Measured, Options, Series, Target, ratio
+from benchmarks.launched import run_ranks
 from benchmarks.report import table
 
 RANKS = 2
@@ -99,16 +96,11 @@ def _told(options: Options) -> dict[str, Any]:
     grid, filters, steps = _sizes(options)
     out = options.scratch / "told.json"
     settings = [f"grid.shape={list(grid)}", f"network.filters={filters}", f"seed={options.seed}"]
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={RANKS}", "-m"]
-    command += ["benchmarks.engine_steps", str(out), *settings, f"--steps={steps}", f"--repeats={options.repeats}"]
+    program = ["benchmarks.engine_steps", str(out), *settings, f"--steps={steps}", f"--repeats={options.repeats}"]
     for optimizer, own in OPTIMIZERS.items():
         for engine, stage in ENGINES.items():
             chosen = [] if stage is None else _deepspeed(options, stage)
-            command += ["--engine", f"{optimizer}, {engine}", *own, *chosen]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    repository = Path(__file__).parents[1]
-    ended = subprocess.run(command, cwd=repository, env=environment, check=False, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError(f"the ranks ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
+            program += ["--engine", f"{optimizer}, {engine}", *own, *chosen]
+    run_ranks(program, RANKS)
     told: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return told

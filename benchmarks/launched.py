@@ -66,6 +66,24 @@ class Launched:
         self._process.wait()
 
 
+def run_ranks(program: Sequence[str], ranks: int) -> None:
+    """Run a module with its arguments on so many ranks of one thread each, and wait for them.
+
+    Args:
+        program: The module's name, then its arguments.
+        ranks: Processes, from torchrun; one alone is started plainly.
+
+    Raises:
+        RuntimeError: When they fail, with the end of what they said.
+    """
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+    command = [sys.executable, *launcher, "-m", *program]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"the ranks ended with {ended.returncode}:\n{ended.stderr[-3000:]}")
+
+
 def train_command(
     arguments: Sequence[str], *, ranks: int = 1, launcher: Launcher = "", faults: Sequence[str] = ()
 ) -> list[str]:

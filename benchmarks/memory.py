@@ -27,7 +27,7 @@ from dcam_dist.planning.step_memory import StepMemory, predict_step, predict_ste
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
 EDGES = (64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384)
-CARD_EDGES, SMOKE_EDGES = (128, 192, 256), (32, 48)
+CARD_EDGES, SMOKE_EDGES = (128, 192, 256), (32,)
 """Time on a card is for real steps; predictions are the same anywhere."""
 RAN = ("none", "block")
 POLICIES = ("none", "block", "conv", "offload")

@@ -19,11 +19,13 @@ class Entry:
         repeats: Rounds.
         cores: Cores; ``None``: all.
         minutes: About how long it takes on two cores.
+        by_name: Runs only when it is named: long, or of what another one shows in short.
     """
 
     repeats: int
     minutes: int
     cores: int | None = None
+    by_name: bool = False
 
 
 SUITE: Mapping[str, Entry] = MappingProxyType(
@@ -35,15 +37,16 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "memory_formats": Entry(9, 2),
         "checkpoint_policies": Entry(5, 10),
         "engines": Entry(9, 3),
+        "scaling": Entry(5, 6),
         "streaming": Entry(9, 4),
         "stall": Entry(3, 2),
         "codec": Entry(5, 10),
         "ingest_throughput": Entry(5, 20, cores=1),
         "ingest_memory": Entry(2, 3),
-        "clustering": Entry(9, 40, cores=2),
         "clustering_bound": Entry(15, 8, cores=2),
-        "voxel_patterns": Entry(3, 40),
-        "rank_exchange": Entry(1, 3),
+        "clustering": Entry(9, 40, cores=2, by_name=True),
+        "voxel_patterns": Entry(3, 40, by_name=True),
+        "rank_exchange": Entry(1, 16, by_name=True),
     }
 )
 
