@@ -3,6 +3,7 @@
 import multiprocessing
 from dataclasses import dataclass
 from itertools import accumulate
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import torch
@@ -43,9 +44,16 @@ def taken_by_step(config: Config, cases: int, repeats: int, cores: int, cap_gb: 
     Returns:
         One for each process; none where the step did not fit the cap.
     """
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with fresh_processes() as pool:
         found = [pool.apply(_in_this_process, (config, cases, cores, cap_gb)) for _ in range(repeats)]
     return [one for one in found if one is not None]
+
+
+def fresh_processes() -> Pool:
+    """A pool that makes a new process for each call, from one that has only imported torch."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.allocated"])
+    return context.Pool(1, maxtasksperchild=1)
 
 
 def peak_allocation(step: object) -> int:

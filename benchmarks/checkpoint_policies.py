@@ -8,7 +8,6 @@ once, in an order of its own; five rounds unless ``--repeats`` says otherwise.
 """
 
 import hashlib
-import multiprocessing
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.allocated import peak_allocation, resident_kib
+from benchmarks.allocated import fresh_processes, peak_allocation, resident_kib
 from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from benchmarks.report import number, table
@@ -119,8 +118,7 @@ class Alone:
 def _in_fresh_processes(configs: Mapping[Name, Config], options: Options) -> dict[Name, list[Alone]]:
     names, rng = list(configs), np.random.default_rng(options.seed)
     alone: dict[Name, list[Alone]] = {name: [] for name in names}
-    tasks = None if options.smoke else 1  # imports would be most of the time
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=tasks) as pool:
+    with fresh_processes() as pool:
         for _ in range(options.repeats):
             for name in (names[index] for index in rng.permutation(len(names))):
                 alone[name].append(pool.apply(_weights_and_peaks, (configs[name], options.cores)))

@@ -1,56 +1,148 @@
-"""Each benchmark runs, on tiny data; its figures are not looked at."""
+"""Each benchmark of the suite runs on tiny data, from the command line; its figures are not looked at."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import (
-    codec,
-    engines,
-    epoch,
-    ingest_memory,
-    ingest_throughput,
-    memory,
-    peers,
-    peers_step,
-    stall,
-    streaming,
-    throughput,
-)
+from benchmarks import codec, ingest_throughput, peers, peers_step, streaming
 from benchmarks.__main__ import main
+from benchmarks.clustering_cases import SMOKE
 from benchmarks.harness import Options, Series
 from benchmarks.suite import SUITE, load
 
-
-@pytest.fixture
-def smoke(tmp_path):
-    return Options("cpu-smoke", repeats=1, cores=1, seed=0, scratch=tmp_path)
-
-
-def test_streaming_compares_with_every_peer_that_is_installed(smoke):
-    pytest.importorskip("monai")
-    pytest.importorskip("torchio")
-    found = streaming.streaming(smoke)
-    assert [target.series.name[0] for target in found.targets] == ["1", "1", "2", "3", "4", "2"]
-    assert found.details["disk_bytes"]["persistent_dataset"] > found.details["disk_bytes"]["store"]
-    assert all(sample > 0 for series in found.series for sample in series.samples)
+REPOSITORY = Path(__file__).parents[3]
+USUAL = {name for name, entry in SUITE.items() if not entry.by_name}
+whole_suite = [pytest.mark.slow, pytest.mark.distributed]
 
 
-def test_streaming_says_which_peers_are_not_installed(smoke, monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of the whole suite under ``cpu-smoke``."""
+    out = tmp_path_factory.mktemp("suite")
+    command = [sys.executable, "-m", "benchmarks", "run", "--profile", "cpu-smoke", "--out", str(out)]
+    environment = {**os.environ, "DCAM_TRACE": str(out / "traces")}
+    ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*/*.json") if path.stem in SUITE}
+    for tree in found.values():
+        tree["medians"] = {series["name"]: series["median"] for series in tree["series"]}
+    return found
+
+
+class TestWholeSuite:
+    pytestmark = whole_suite
+
+    def test_every_benchmark_leaves_figures_and_a_page(self, folder, results):
+        assert set(results) == USUAL
+        for name, tree in results.items():
+            assert (folder / name / f"{name}.md").read_text().startswith(f"# {tree['title']}")
+            assert tree["profile"] == "cpu-smoke" and tree["repeats"] == 1
+            assert tree["series"] or tree["targets"]
+        print(json.dumps({name: tree["duration_s"] for name, tree in results.items()}))
+
+    def test_the_page_of_all_names_them(self, folder, results):
+        assert main(["report", str(folder)]) == 0
+        page = (folder / "README.md").read_text()
+        assert all(f"[{name}]({name}/{name}.md)" in page for name in USUAL)
+
+    def test_the_suite_is_compared_with_itself(self, folder, results, capsys):
+        assert main(["compare", str(folder), str(folder)]) == 0
+        assert "WORSE" not in capsys.readouterr().out
+
+    def test_streaming_compares_with_every_peer_that_is_installed(self, results):
+        pytest.importorskip("monai")
+        pytest.importorskip("torchio")
+        found = results["streaming"]
+        assert [target["series"]["name"][0] for target in found["targets"]] == ["1", "1", "2", "3", "4", "2"]
+        assert found["details"]["disk_bytes"]["persistent_dataset"] > found["details"]["disk_bytes"]["store"]
+
+    def test_codecs_and_chunk_sizes_are_all_measured(self, results):
+        measured = next(iter(results["codec"]["details"].values()))
+        assert set(measured["bytes"]) == {codec.AS_STORED, *codec.CODECS}
+        assert all(size > 0 for size in measured["bytes"].values())
+
+    def test_ingest_is_timed_in_every_stage(self, results):
+        found = results["ingest_throughput"]
+        for name in (ingest_throughput.OURS_GIVEN, ingest_throughput.OURS_ALL):
+            seconds = {key: value for key, value in found["medians"].items() if key.startswith(f"{name}: ")}
+            assert {one.removeprefix(f"{name}: ") for one in seconds} >= set(ingest_throughput.STAGES.values())
+            assert min(seconds.values()) > 0
+        assert found["details"]["peak_rss_mb"][ingest_throughput.OURS_GIVEN] > 10
+
+    def test_the_memory_of_a_long_scan_is_measured_plain_and_compressed(self, results):
+        found = results["ingest_memory"]["targets"]
+        assert [target["series"]["name"] for target in found] == ["worker, uncompressed", "worker, RLE"]
+        assert all(target["median"] > 50 for target in found)
+
+    def test_stall_is_read_from_a_training_of_two_ranks(self, results):
+        assert results["stall"]["config"]["ranks"] == 2
+        assert all(0 <= share < 1 for share in results["stall"]["targets"][0]["series"]["samples"])
+
+    def test_the_engines_are_compared_on_two_ranks(self, results):
+        pytest.importorskip("deepspeed")
+        found = results["engines"]
+        assert len(found["targets"]) == 6 and all(target["met"] for target in found["targets"])
+        state, held = found["details"]["state_bytes"], found["details"]["held_bytes"]
+        assert state["SGD, ZeRO 1"] < 0.6 * state["SGD, DDP"]
+        assert held["Adam, DDP"] > state["Adam, DDP"] and held["Adam, DDP"] > held["SGD, DDP"]
+
+    def test_memory_is_predicted_and_compared_with_real_steps(self, results):
+        found = results["memory"]
+        assert found["targets"][1]["met"], found["targets"][1]
+        assert 0 < found["details"]["largest_cube"]["none"] < found["details"]["largest_cube"]["block"]
+
+    def test_every_policy_is_measured_and_makes_the_same_weights(self, results):
+        found = results["checkpoint_policies"]
+        assert all(target["met"] for target in found["targets"])
+        weights = found["details"]["sha256"]
+        assert len(weights) == 2 * (4 + (peers.find("deepspeed") is not None))
+        assert len(set(weights.values())) == 2  # one a precision
+
+    def test_both_memory_formats_are_measured_for_both_normalizations(self, results):
+        found = results["memory_formats"]
+        assert len(found["series"]) == 8
+        norms = [target["series"]["name"].split(",")[0] for target in found["targets"]]
+        assert norms == ["batch", "batch", "instance", "instance"]
+
+    def test_the_bound_is_of_ours_against_both_ways_of_scikit_learn(self, results):
+        found = results["clustering_bound"]["targets"]
+        assert len(found) == 2 * len(SMOKE.clusters)
+        assert all(sample > 0 for target in found for sample in target["series"]["samples"])
+
+    def test_parts_of_a_step_are_timed_and_traced(self, folder, results):
+        assert all(sample > 0 for series in results["throughput"]["series"] for sample in series["samples"])
+        assert len(list((folder / "traces").iterdir())) == 4
+        assert (folder / "throughput" / "roofline.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_step_is_compared_with_peers_of_its_size(self, results):
+        sizes = results["peers_step"]["details"]["parameters"]
+        assert abs(sizes[peers_step.EAGER] / sizes[peers_step.FP32] - 1) < 0.01
+        assert all(abs(size / sizes[peers_step.FP32] - 1) < 0.4 for size in sizes.values())
+
+    def test_the_phases_of_an_epoch_are_read_from_trainings(self, results):
+        shares, plans = results["epoch"]["targets"][:2], results["epoch"]["targets"][2:]
+        assert all(1 < sample < 4 for target in shares for sample in target["series"]["samples"])
+        assert len(plans) == 2
+
+
+def test_streaming_says_which_peers_are_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "find", lambda *_: None)
-    found = streaming.streaming(smoke)
+    found = streaming.streaming(Options("cpu-smoke", repeats=1, cores=1, seed=0, scratch=tmp_path))
     assert [target.series.name for target in found.targets] == [
         "1: SimpleITK raw read / ours",
         "3: direct zarr / Dask path",
     ]
     assert {peers.absent("MONAI"), peers.absent("TorchIO")} <= set(found.notes)
-
-
-def test_codecs_and_chunk_sizes_are_all_measured(smoke):
-    found = codec.codec(smoke)
-    assert len(found.tables) == 4
-    measured = next(iter(found.details.values()))
-    assert set(measured["bytes"]) == {codec.AS_STORED, *codec.CODECS}
-    assert all(size > 0 for size in measured["bytes"].values())
 
 
 def candidate(name, size, whole=1.0, patch=1.0, write=1.0):
@@ -66,42 +158,6 @@ def test_the_smallest_codec_that_reads_and_writes_fast_enough_is_chosen():
     assert codec.best_codec([stored, *slow]) == codec.AS_STORED
 
 
-def test_ingest_is_timed_in_every_stage(smoke):
-    found = ingest_throughput.ingest_throughput(smoke)
-    for name in (ingest_throughput.OURS_GIVEN, ingest_throughput.OURS_ALL):
-        seconds = {one.name: one.samples[0] for one in found.series if one.name.startswith(f"{name}: ")}
-        assert {one.removeprefix(f"{name}: ") for one in seconds} >= set(ingest_throughput.STAGES.values())
-        assert min(seconds.values()) > 0
-    assert found.details["peak_rss_mb"][ingest_throughput.OURS_GIVEN] > 10
-    if peers.find("monai.transforms", "nibabel") is not None:
-        assert len(found.targets) == 2
-
-
-@pytest.mark.distributed
-def test_stall_is_read_from_a_training_of_two_ranks(smoke):
-    found = stall.stall(smoke)
-    assert found.config["ranks"] == 2
-    assert all(0 <= share < 1 for share in found.targets[0].series.samples)
-
-
-def test_the_memory_of_a_long_scan_is_measured_plain_and_compressed(smoke):
-    found = ingest_memory.ingest_memory(smoke)
-    assert found.config["shape"][0] == ingest_memory.SMOKE_SLICES
-    assert [target.series.name for target in found.targets] == ["worker, uncompressed", "worker, RLE"]
-    assert all(target.series.median > 50 for target in found.targets)
-
-
-@pytest.mark.distributed
-@pytest.mark.slow
-def test_the_engines_are_compared_on_two_ranks(smoke):
-    pytest.importorskip("deepspeed")
-    found = engines.engines(smoke)
-    assert len(found.targets) == 6
-    assert all(target.met for target in found.targets)
-    state = found.details["state_bytes"]
-    assert state["SGD, ZeRO 1"] < 0.6 * state["SGD, DDP"]
-
-
 def test_everything_that_is_listed_can_be_run(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -111,35 +167,10 @@ def test_everything_that_is_listed_can_be_run(capsys):
         assert callable(benchmark) and about.splitlines()[0] in line
 
 
-def test_memory_is_predicted_and_compared_with_real_steps(smoke):
-    found = memory.memory(smoke)
-    worst = found.targets[1]
-    assert worst.met, worst
-    cubes = found.details["largest_cube"]
-    assert 0 < cubes["none"] < cubes["block"]
-
-
-@pytest.mark.slow
-def test_parts_of_a_step_are_timed(smoke, tmp_path, monkeypatch):
-    monkeypatch.setenv("DCAM_TRACE", str(tmp_path / "trace"))
-    found = throughput.throughput(smoke)
-    assert all(sample > 0 for series in found.series for sample in series.samples)
-    assert len(list((tmp_path / "trace").iterdir())) == 4
-    found.figures["roofline.png"](tmp_path / "roofline.png")
-
-
-def test_a_step_is_compared_with_peers_of_its_size(smoke):
-    found = peers_step.peers_step(smoke)
-    sizes = found.details["parameters"]
-    assert abs(sizes[peers_step.EAGER] / sizes[peers_step.FP32] - 1) < 0.01
-    assert all(abs(size / sizes[peers_step.FP32] - 1) < 0.4 for size in sizes.values())
-
-
-@pytest.mark.slow
-def test_the_phases_of_an_epoch_are_read_from_trainings(smoke):
-    found = epoch.epoch(smoke)
-    assert len(found.targets) == 2
-    assert all(1 < sample < 3 for target in found.targets for sample in target.series.samples)
+def test_an_unknown_name_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "nothing", "--out", str(tmp_path)])
+    assert stop.value.code == 2 and "there is no benchmark nothing" in capsys.readouterr().err
 
 
 def test_a_profile_of_a_card_that_is_not_here_is_refused(tmp_path, capsys):

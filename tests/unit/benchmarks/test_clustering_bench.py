@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from benchmarks import clustering as bench
-from benchmarks import clustering_bound
 from benchmarks.clustering_cases import FULL, SMOKE, contenders, groups
 from benchmarks.clustering_contender import Case, sum_of_squares
 from benchmarks.clustering_data import BLOCK, first_centroids, make_rows
@@ -93,10 +92,3 @@ def test_contenders_end_with_the_same_inertia(smoke):
     measured = {series.name for series in found.series}
     for name in contenders():
         assert {f"{name}, 900 × {SMOKE.channels}, k 3: {what}" for what in ("3 iterations", "peak")} <= measured
-
-
-@pytest.mark.distributed
-def test_the_bound_is_of_ours_against_both_ways_of_scikit_learn(smoke):
-    found = clustering_bound.clustering_bound(smoke)
-    assert len(found.targets) == 2 * len(SMOKE.clusters)
-    assert all(sample > 0 for target in found.targets for sample in target.series.samples)
