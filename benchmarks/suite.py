@@ -31,6 +31,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "memory": Entry(1, 5),
         "throughput": Entry(9, 5),
         "peers_step": Entry(9, 5),
+        "peers_cycle": Entry(5, 25),
         "epoch": Entry(5, 6),
         "memory_formats": Entry(9, 2),
         "checkpoint_policies": Entry(5, 10),
