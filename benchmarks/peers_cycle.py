@@ -25,7 +25,7 @@ from dcam_dist.config import Config, load_config
 from dcam_dist.models import choose_precision
 from dcam_dist.runs.metrics_log import read_metrics
 
-GRID, SMOKE_GRID = (32, 64, 64), (16, 16, 16)
+GRID, SMOKE_GRID = (32, 48, 48), (16, 16, 16)
 CASES, SMOKE_CASES = 23, 5
 """Odd: with two ranks a sampler that pads has something to pad."""
 MATRIX, SMOKE_MATRIX = 128, 64
