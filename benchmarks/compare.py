@@ -20,7 +20,7 @@ from benchmarks.report import number, table
 BOUND = 1.1
 DRAWS = 2000
 SMALLER_IS_BETTER = {"s", "B", "KiB", "MiB", "GiB", "MB", "GB", "bytes", "B/voxel", "chunks", "checks", "policies"}
-LARGER_IS_BETTER = {"volumes/s", "voxels/s", "TFLOP/s", "GB/s", "voxels"}
+LARGER_IS_BETTER = {"volumes/s", "patches/s", "voxels/s", "TFLOP/s", "GB/s", "voxels"}
 
 
 @dataclass(frozen=True)

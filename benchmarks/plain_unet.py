@@ -62,6 +62,11 @@ class PlainUNet(nn.Module):
 
     def forward(self, volume: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K)."""
+        logits: Tensor = self.head(self.pooled(volume, mask))
+        return logits
+
+    def pooled(self, volume: Tensor, mask: Tensor) -> Tensor:
+        """What the head sees: the lung mean of the dense features, (B, C)."""
         x, skips = volume, []
         for down in self.down:
             x = down(x)
@@ -72,5 +77,4 @@ class PlainUNet(nn.Module):
             skip = skips.pop()
             wide = F.interpolate(x.float(), size=skip.shape[2:], mode="trilinear", align_corners=True)
             x = up(torch.cat([wide, skip.to(wide.dtype)], dim=1))
-        logits: Tensor = self.head(pool_over_lungs(x, mask))
-        return logits
+        return pool_over_lungs(x, mask)

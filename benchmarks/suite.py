@@ -33,6 +33,8 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "memory": Entry(1, 5),
         "throughput": Entry(9, 5),
         "peers_step": Entry(9, 5),
+        "peers_cycle": Entry(5, 25),
+        "peers_loading": Entry(5, 5),
         "epoch": Entry(5, 6),
         "memory_formats": Entry(9, 2),
         "checkpoint_policies": Entry(5, 10),
