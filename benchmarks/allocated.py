@@ -1,6 +1,7 @@
 """What a training step takes in a fresh process: its tensors at once, and the process itself."""
 
 import multiprocessing
+import sys
 from dataclasses import dataclass
 from itertools import accumulate
 from multiprocessing.pool import Pool
@@ -88,7 +89,8 @@ def _on_the_card(config: Config, cases: int, cap_gb: float | None) -> Taken | No
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         step()
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as error:  # out of memory, or what cuDNN says of tensors that are too large for it
+        print(f"{config.grid.shape}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
     return Taken((torch.cuda.max_memory_allocated() - before) / MIB, torch.cuda.max_memory_reserved() / MIB)
 

@@ -1,8 +1,8 @@
 """Results B against results A: ratios with bootstrap intervals, and whether anything got worse.
 
 A quantity got worse when the whole 95 % interval of its ratio is beyond the bound. Medians are compared, and rounds are
-drawn anew on either side: the two runs need not have as many. One sample on either side gives no interval; its ratio
-is then taken for certain, which suits counted memory and not times.
+drawn anew on either side: the two runs need not have as many. Counted quantities, such as memory, are certain with one
+sample; times and rates get no verdict from fewer than three on either side. What A has and B lacks fails as well.
 """
 
 import argparse
@@ -18,9 +18,14 @@ import numpy as np
 from benchmarks.report import number, table
 
 BOUND = 1.1
+LIMITLESS = 1e9
 DRAWS = 2000
 SMALLER_IS_BETTER = {"s", "B", "KiB", "MiB", "GiB", "MB", "GB", "bytes", "B/voxel", "chunks", "checks", "policies"}
+TIMED = {"s", "volumes/s", "voxels/s", "patches/s", "TFLOP/s", "GB/s", "MB/s"}
+LEAST_TIMED = 3
 LARGER_IS_BETTER = {"volumes/s", "patches/s", "voxels/s", "TFLOP/s", "GB/s", "voxels"}
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Compared:
         low: Lower end of the 95 % interval.
         high: Upper end.
         n: Samples in A and in B.
+        timed: Whether it is a time or a rate.
     """
 
     name: str
@@ -40,9 +46,12 @@ class Compared:
     low: float
     high: float
     n: tuple[int, int]
+    timed: bool
 
     def verdict(self, bound: float) -> str:
-        """``WORSE``, ``better`` or nothing."""
+        """``WORSE``, ``better``, ``too few`` or nothing."""
+        if self.timed and min(self.n) < LEAST_TIMED:
+            return "too few"
         return "WORSE" if self.low > bound else "better" if self.high < 1 / bound else ""
 
 
@@ -78,10 +87,12 @@ def compare(before: Path, after: Path, bound: float, only: str = "") -> int:
         for one in found
     ]
     print(table(["quantity", "B is worse by", "95 %", "n", f"bound {number(bound)}"], rows))
-    worse = [one.name for one in found if one.verdict(bound) == "WORSE"]
+    worse, lacking = [one.name for one in found if one.verdict(bound) == "WORSE"], list(lost(old, new, only))
     if worse:
         print(f"{len(worse)} of {len(found)} quantities got worse: {', '.join(worse)}", file=sys.stderr)
-    return int(bool(worse))
+    if lacking:
+        print(f"{after} lacks {', '.join(lacking)}", file=sys.stderr)
+    return int(bool(worse or lacking))
 
 
 def results(place: Path) -> dict[str, dict[str, Any]]:
@@ -101,6 +112,14 @@ def pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Compared]:
             yield _compared(f"{benchmark}: {name}", before[name], after[name])
 
 
+def lost(old: Mapping[str, Any], new: Mapping[str, Any], only: str) -> Iterator[str]:
+    """Quantities of A that B lacks, of benchmarks that both have in the same configuration."""
+    for benchmark in sorted(old.keys() & new.keys()):
+        if old[benchmark]["config"] == new[benchmark]["config"]:
+            before, after = (_quantities(tree) for tree in (old[benchmark], new[benchmark]))
+            yield from (f"{benchmark}: {name}" for name in before if name not in after and only in name)
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """What keeps the two from being compared, and what makes the comparison doubtful."""
     for benchmark in sorted(old.keys() ^ new.keys()):
@@ -109,24 +128,48 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
         before, after = old[benchmark], new[benchmark]
         if before["config"] != after["config"]:
             yield f"{benchmark}: other configurations, not compared"
-        if before["hardware"]["cpu"] != after["hardware"]["cpu"]:
-            yield f"{benchmark}: other machines: {before['hardware']['cpu']}, {after['hardware']['cpu']}"
+        if (one := _machine(before)) != (other := _machine(after)):
+            yield f"{benchmark}: other machines: {one}, {other}"
+        if (one := before["profile"]) != (other := after["profile"]):
+            yield f"{benchmark}: other profiles: {one}, {other}"
 
 
-def _quantities(tree: Mapping[str, Any]) -> dict[str, tuple[float, np.ndarray[Any, np.dtype[np.float64]]]]:
+def _machine(tree: Mapping[str, Any]) -> str:
+    """Processor, cores in use, cards and torch."""
+    hardware = tree["hardware"]
+    cards = ", ".join(hardware.get("cards", {}).get("names", []))
+    told = (
+        hardware["cpu"],
+        f"{hardware['cores_used']} cores",
+        cards,
+        f"torch {hardware['versions'].get('torch', '–')}",
+    )
+    return " ".join(part for part in told if part)
+
+
+def _quantities(tree: Mapping[str, Any]) -> dict[str, tuple[bool, Floats, bool]]:
+    """Whether smaller is better, the samples, and whether they were timed."""
     found = {}
     for series in tree["series"]:
-        if series["unit"] in SMALLER_IS_BETTER | LARGER_IS_BETTER and series["median"] > 0:
-            found[series["name"]] = series["unit"] in SMALLER_IS_BETTER, np.asarray(series["samples"], dtype=float)
+        if series["unit"] in SMALLER_IS_BETTER | LARGER_IS_BETTER:
+            samples = np.asarray(series["samples"], dtype=float)
+            found[series["name"]] = series["unit"] in SMALLER_IS_BETTER, samples, series["unit"] in TIMED
     return found
 
 
-def _compared(name: str, before: tuple[float, Any], after: tuple[float, Any]) -> Compared:
-    (smaller, a), (_, b) = before, after
+def _compared(name: str, before: tuple[bool, Floats, bool], after: tuple[bool, Floats, bool]) -> Compared:
+    (smaller, a, timed), (_, b, _) = before, after
+    n = len(a), len(b)
     if not smaller:
         a, b = b, a
     rng = np.random.default_rng(0)
     drawn = [np.median(rng.choice(x, (DRAWS, len(x))), axis=1) for x in (a, b)]
-    low, high = np.quantile(drawn[1] / drawn[0], (0.025, 0.975))
-    n = (len(before[1]), len(after[1]))
-    return Compared(name, float(np.median(b) / np.median(a)), float(low), float(high), n)
+    low, high = np.quantile(_quotient(drawn[1], drawn[0]), (0.025, 0.975))
+    worse = _quotient(np.median(b, keepdims=True), np.median(a, keepdims=True))
+    return Compared(name, float(worse[0]), float(low), float(high), n, timed)
+
+
+def _quotient(above: Floats, below: Floats) -> Floats:
+    """Nothing that stays nothing is no change; what was nothing and is no longer is beyond any bound."""
+    same = np.where(above == 0, 1.0, LIMITLESS)
+    return np.where(below == 0, same, above / np.where(below == 0, 1.0, below))

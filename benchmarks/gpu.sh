@@ -54,16 +54,16 @@ step() { # NAME SECONDS "MODULE…" COMMAND… : run it unless a module is missi
 base="pydantic yaml numpy psutil matplotlib sklearn"
 export PYTHONPATH="$PWD:$PWD/tests${PYTHONPATH:+:$PYTHONPATH}"
 echo "gpu.sh: $card, results in $out"
-step tests 130 "$base pytest zarr dask" "$python" -m pytest tests/gpu -m gpu -p no:cacheprovider --junitxml "$out/gpu-tests.xml"
+step tests 110 "$base pytest zarr dask" "$python" -m pytest tests/gpu -m gpu -p no:cacheprovider --junitxml "$out/gpu-tests.xml"
 if [ -n "$profile" ]; then
   suite=("$python" -m benchmarks run --profile "$profile" --out "$out")
-  step throughput 60 "$base" "${suite[@]}" throughput
-  step peers_step 60 "$base" "${suite[@]}" peers_step
-  step memory 170 "$base" "${suite[@]}" memory
+  step throughput 50 "$base" "${suite[@]}" throughput
+  step peers_step 50 "$base" "${suite[@]}" peers_step
+  step memory 150 "$base" "${suite[@]}" memory
 else
   left_out "throughput, peers_step, memory" "there is no profile for $card"
 fi
-step gpu_clustering 80 "$base" "$python" -m benchmarks.gpu_clustering --out "$out" --rows 100000 1000000 --clusters 6
+step gpu_clustering 75 "$base" "$python" -m benchmarks.gpu_clustering --out "$out" --rows 100000 1000000 --clusters 6
 step clustering_contract 25 "$base zarr dask" "$python" -m benchmarks.clustering_contract --out "$out"
 step cuml_signatures 15 "$base cuml" "$python" -m benchmarks.cuml_signatures --out "$out"
 column -t -s "$(printf '\t')" "$log" 2>/dev/null || cat "$log"

@@ -168,6 +168,7 @@ def run(benchmark: Benchmark, name: str, parsed: argparse.Namespace, *, repeats:
         options = Options(parsed.profile, rounds, used, parsed.seed, Path(scratch), parsed.dicom)
         measured = benchmark(options)
     about = {
+        "command": _command(name, parsed, rounds, used),
         "profile": parsed.profile,
         "seed": parsed.seed,
         "repeats": rounds,
@@ -176,3 +177,11 @@ def run(benchmark: Benchmark, name: str, parsed: argparse.Namespace, *, repeats:
     }
     print(write_result(parsed.out / name, name, measured, about))
     return measured
+
+
+def _command(name: str, parsed: argparse.Namespace, rounds: int, cores: int) -> str:
+    dicom = " --dicom FOLDER" if parsed.dicom else ""
+    return (
+        f"python -m benchmarks run {name} --profile {parsed.profile} --repeats {rounds} --cores {cores} "
+        f"--seed {parsed.seed}{dicom} --out DIR"
+    )

@@ -1,5 +1,7 @@
 """Real steps of ``benchmarks.memory``: what they take, beside what was predicted of them."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,8 @@ CHECKED = (
 CPU_SIZE, CARD_SIZE, SMOKE_SIZE = (64, 16), (160, 32), (32, 8)
 """Edge and filters."""
 CASES = 2
-"""Of one small volume torch takes another convolution on a CPU, which unfolds its input."""
+LONGEST_S = 60.0
+"""For the search of what runs on a card, each policy."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Check:
 
     @property
     def series(self) -> tuple[Series, ...]:
-        """Predicted, and what the step and the process took, MiB."""
+        """Predicted, and what the step and the process took, MiB; nothing where the step did not fit."""
+        if not self.taken:
+            return ()
         return (
             Series(f"{self.name}: predicted", "MiB", (self.predicted,)),
             Series(f"{self.name}: step", "MiB", tuple(one.tensors for one in self.taken)),
@@ -75,19 +80,22 @@ def memory_checks(file: Path, options: Options) -> list[Check]:
         found.append(
             Check(f"{precision}, {policy}, {norm} norm, {CASES} × {edge}³, {filters} filters", expected, taken)
         )
-    return [one for one in found if one.taken]
+    return found
 
 
 def worst(checks: Sequence[Check]) -> Series:
     """How far the prediction of a step's tensors is from what was allocated, at worst."""
-    off = [abs(check.predicted / check.series[1].median - 1) for check in checks]
-    return Series("predicted / allocated − 1, the worst of all checks", "×", (max(off),))
+    off = [abs(check.predicted / check.series[1].median - 1) for check in checks if check.taken]
+    return Series("predicted / allocated − 1, the worst of all checks", "×", (max(off, default=math.inf),))
 
 
 def checks_table(checks: Sequence[Check]) -> str:
     """Step and process, predicted and taken."""
     rows = []
     for check in checks:
+        if not check.taken:
+            rows.append([check.name, number(check.predicted), "did not fit", "", "", "", ""])
+            continue
         _, step, process = check.series
         whole = check.expected.peak / MIB
         cells = [number(check.predicted), number(step.median), f"{check.predicted / step.median - 1:+.1%}"]
@@ -113,9 +121,10 @@ def largest_that_ran(predicted: Mapping[str, tuple[Config, int]], options: Optio
 
 
 def _largest(config: Config, edge: int, options: Options) -> int:
+    started = time.monotonic()
     while edge > 0 and not _runs(config, edge, options):
         edge -= EDGE
-    while edge > 0 and _runs(config, edge + EDGE, options):
+    while edge > 0 and time.monotonic() - started < LONGEST_S and _runs(config, edge + EDGE, options):
         edge += EDGE
     return edge
 

@@ -1,6 +1,6 @@
 """One page of all results in a folder: what was aimed at and what was reached."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def overview(folder: Path) -> str:
     lines += ["Made from the result files by `python -m benchmarks report`; each links to its own page.", ""]
     lines += ["## Bounds", "", f"![how far each is from its bound]({PICTURE})", "", _targets(targets), ""]
     lines += ["## Benchmarks", "", _benchmarks(trees, folder), ""]
+    lines += ["## Pictures", "", *_pictures(trees, folder)]
     page = "\n".join(lines)
     (folder / PAGE).write_text(page, encoding="utf-8")
     return page
@@ -55,6 +56,13 @@ def _benchmarks(trees: Mapping[str, Mapping[str, Any]], folder: Path) -> str:
         machine = f"{hardware['cpu']}, {hardware['cores_used']} cores, torch {hardware['versions'].get('torch', '–')}"
         rows.append([f"[{name}]({page})", tree["title"], machine, f"{tree['duration_s']:.0f} s"])
     return table(["benchmark", "what", "on", "took"], rows)
+
+
+def _pictures(trees: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[str]:
+    for name, tree in trees.items():
+        for path in sorted((folder / name).glob("*.png")):
+            yield f"![{tree['title']}: {path.stem.replace('_', ' ')}]({path.relative_to(folder)})"
+            yield ""
 
 
 def _draw(targets: list[tuple[str, Mapping[str, Any]]], path: Path) -> None:

@@ -46,8 +46,7 @@ NOTES = (
     "On two ranks the port runs under plain DDP: its batch normalization spans a rank's half of a batch, where ours "
     "exchanges the statistics of the whole one; and its sampler pads. The number of cases is odd on purpose, so that "
     "one case counts twice in scaling, PCA and k-means; an even number would pad nothing.",
-    "Extraction: ours passes one case at a time, the port a rank's share of a batch. For a small float32 volume alone "
-    "torch takes its slow convolution instead of oneDNN's: at this size in 13 of 17, by its profiler.",
+    "Extraction: ours passes one case at a time, the port a rank's share of a batch.",
     "Whole: from one epoch's line in the log to the next. Both write a checkpoint in it; ours also brings it to the "
     "disk and seals it, checks every volume that it reads, and computes metrics of the clustering.",
     "A phase is as each side times it, on rank 0. Peak: VmHWM of the largest process when an epoch ends.",

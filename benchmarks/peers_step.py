@@ -9,16 +9,20 @@ of SGD.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.harness import Measured, Options, Target, interleave, ratio
+from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.machine_peaks import synchronize
 from benchmarks.peers import absent, find
 from benchmarks.plain_unet import PlainUNet
+from benchmarks.report import number, table
 from dcam_dist.config import Config, load_config
 from dcam_dist.distributed import build_engine, open_processes
 from dcam_dist.models import build_network, choose_precision, count_parameters
@@ -26,10 +30,12 @@ from dcam_dist.models.pooling import pool_over_lungs
 from dcam_dist.planning.step_memory import make_inputs
 
 EDGES = {"cpu-smoke": 32, "cpu": 64, "a100": 128, "h100": 128}
+H100_TFLOPS = 120
 FILTERS, SMOKE_FILTERS = 32, 4
 AUTO, FP32, EAGER = "ours, precision auto", "ours, fp32", "torch.nn, the same network, eager"
 BASIC, UNET = "MONAI BasicUNet", "MONAI UNet (residual)"
 Step = Callable[[], object]
+Build = Callable[[], nn.Module]
 
 
 def peers_step(options: Options) -> Measured:
@@ -37,6 +43,7 @@ def peers_step(options: Options) -> Measured:
     config = _config(options)
     steps: dict[str, Step] = {}
     sizes: dict[str, int] = {}
+    work: dict[str, int] = {}
     with open_processes() as context:
         device = context.device
         chosen = choose_precision(config.network.model_copy(update={"precision": "auto"}), device)
@@ -45,26 +52,34 @@ def peers_step(options: Options) -> Measured:
             own = config.model_copy(update={"network": config.network.model_copy(update={"precision": precision})})
             engine = build_engine(build_network(own), own.training, own.network, context)
             sizes[name], steps[name] = count_parameters(engine.network), _ours(engine, inputs)
-        for name, network in _peers(config, sizes[FP32]).items():
-            sizes[name], steps[name] = count_parameters(network), _theirs(network.to(device), inputs)
+            work[name] = _operations(partial(build_network, own), config)
+        for name, build in _peers(config, sizes[FP32]).items():
+            network = build().to(device)
+            sizes[name], steps[name] = count_parameters(network), _theirs(network, inputs)
+            work[name] = _operations(build, config)
         timed = interleave(steps, options.repeats, options.seed)
-    ratios = {
-        name: ratio(f"5: {name} / {AUTO}", timed[name], timed[AUTO]) for name in steps if name not in (AUTO, FP32)
-    }
     on_card = device.startswith("cuda")
+    row = 7 if on_card else 5
+    ratios = {
+        name: ratio(f"{row}: {name} / {AUTO}", timed[name], timed[AUTO]) for name in steps if name not in (AUTO, FP32)
+    }
     bounds = {EAGER: 1.0 if on_card or not _has_amx() else 2.5, BASIC: 1.3 if on_card else 2.0}
     return Measured(
         title="A training step beside what one would use instead",
         config={"edge": config.grid.shape[0], "cases": 1, "threads": torch.get_num_threads(), "device": device},
         series=tuple(timed.values()),
-        targets=tuple(Target(one, bounds.get(name, bounds[BASIC]), "at_least") for name, one in ratios.items()),
+        targets=(
+            *(Target(one, bounds.get(name, bounds[BASIC]), "at_least") for name, one in ratios.items()),
+            *([Target(_rate(timed[AUTO], work), H100_TFLOPS, "at_least")] if options.profile == "h100" else []),
+        ),
         notes=(
             f"{AUTO}: {chosen.reason}.",
             f"The others: {'under autocast to bfloat16' if on_card else 'float32'}.",
-            "Parameters: " + ", ".join(f"{name} {size / 1e6:.2f} M" for name, size in sizes.items()) + ".",
+            "As many parameters are not as much work: a U-Net that halves the volume before its first block does less.",
             *([] if find("monai") else [absent("MONAI")]),
         ),
-        details={"parameters": sizes},
+        details={"parameters": sizes, "operations": work},
+        tables={"Step": _table(timed, sizes, work)},
     )
 
 
@@ -101,9 +116,36 @@ def _theirs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Step:
     return step
 
 
-def _peers(config: Config, parameters: int) -> dict[str, nn.Module]:
+def _operations(build: Build, config: Config) -> int:
+    """Of the convolutions of a step, a multiplication and an addition being two."""
+    with FakeTensorMode():
+        network, (volume, mask, target) = build().train(), make_inputs(config, 1)
+        with FlopCounterMode(display=False) as counter:
+            F.cross_entropy(network(volume, mask), target).backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
+
+
+def _rate(ours: Series, work: dict[str, int]) -> Series:
+    return Series(f"7: {AUTO}", "TFLOP/s", tuple(work[AUTO] / seconds / 1e12 for seconds in ours.samples))
+
+
+def _table(timed: dict[str, Series], sizes: dict[str, int], work: dict[str, int]) -> str:
+    rows = []
+    for name, series in timed.items():
+        spread = f"{number(min(series.samples))} … {number(max(series.samples))}"
+        rate = f"{number(work[name] / series.median / 1e12)}"
+        size, operations = f"{sizes[name] / 1e6:.2f} M", f"{work[name] / 1e12:.3f}"
+        rows.append([name, f"{number(series.median)} s", spread, size, operations, rate])
+    return table(["", "median", "lowest … highest", "parameters", "10¹² operations", "TFLOP/s"], rows)
+
+
+def _peers(config: Config, parameters: int) -> dict[str, Build]:
     f, classes, monai = config.network.filters, config.classes, find("monai.networks.nets")
-    peers: dict[str, nn.Module] = {EAGER: PlainUNet(f, classes, dtype=torch.float32, norm="batch", recompute=False)}
+
+    def eager() -> nn.Module:
+        return PlainUNet(f, classes, dtype=None, norm="batch", recompute=False)
+
+    peers: dict[str, Build] = {EAGER: eager}
     if monai is None:
         return peers
 
@@ -131,14 +173,14 @@ class _Pooled(nn.Module):
         return logits
 
 
-def _matched(build: Callable[[int], nn.Module], parameters: int) -> nn.Module:
-    """The network whose parameters come nearest."""
+def _matched(build: Callable[[int], nn.Module], parameters: int) -> Build:
+    """Builds the network whose parameters come nearest."""
 
     def off(width: int) -> int:
         with torch.device("meta"):
             return abs(count_parameters(build(width)) - parameters)
 
-    return build(min(range(2, 129, 2), key=off))
+    return partial(build, min(range(2, 129, 2), key=off))
 
 
 def _has_amx() -> bool:

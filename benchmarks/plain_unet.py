@@ -3,7 +3,8 @@
 Autocast is silently off without CUDA. Its casts are therefore written out, those that torch's documentation lists for
 CUDA ("CUDA ops that can autocast to float16", "to float32", "that promote to the widest input type"): convolutions in
 bfloat16, trilinear interpolation in float32, a concatenation in the wider type of its inputs. Batch normalization is in
-no list and takes what it is given. Weights are cast once a step, as autocast's cache does.
+no list and takes what it is given. Weights are cast once a step, as autocast's cache does. Without a type no cast is
+written out: float32, or under autocast itself.
 """
 
 import torch
@@ -17,7 +18,7 @@ from dcam_dist.models.pooling import pool_over_lungs
 class Conv(nn.Module):
     """Convolution, normalization, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, dtype: torch.dtype | None, norm: str) -> None:
         super().__init__()
         self.weight, self.dtype = nn.Parameter(torch.empty(outputs, inputs, 3, 3, 3)), dtype
         nn.init.kaiming_normal_(self.weight)
@@ -25,7 +26,8 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, …) → (B, outputs, …)."""
-        y = F.conv3d(x.to(self.dtype), self.weight.to(self.dtype), padding=1)
+        cast = (x, self.weight) if self.dtype is None else (x.to(self.dtype), self.weight.to(self.dtype))
+        y = F.conv3d(*cast, padding=1)
         return F.relu(self.norm(y), inplace=True)
 
 
@@ -33,7 +35,7 @@ class Block(nn.Module):
     """Two of them, checkpointed where asked for."""
 
     def __init__(
-        self, inputs: int, middle: int, outputs: int, *, dtype: torch.dtype, norm: str, recompute: bool
+        self, inputs: int, middle: int, outputs: int, *, dtype: torch.dtype | None, norm: str, recompute: bool
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(Conv(inputs, middle, dtype, norm), Conv(middle, outputs, dtype, norm))
@@ -48,7 +50,7 @@ class Block(nn.Module):
 class PlainUNet(nn.Module):
     """As ``dcam_dist.models.unet3d``, with the head on the lung mean."""
 
-    def __init__(self, filters: int, classes: int, *, dtype: torch.dtype, norm: str, recompute: bool) -> None:
+    def __init__(self, filters: int, classes: int, *, dtype: torch.dtype | None, norm: str, recompute: bool) -> None:
         super().__init__()
         f = filters
 

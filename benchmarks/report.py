@@ -96,11 +96,12 @@ def _plain(value: object) -> str:
 def _machine_line(about: Mapping[str, Any]) -> str:
     hardware = about["hardware"]
     versions = ", ".join(f"{name} {found}" for name, found in hardware["versions"].items())
+    command = f"\n\n`{about['command']}`" if "command" in about else ""
     cards = "".join(f"{key} {value}, " for key, value in hardware.get("cards", {}).items())
     return (
         f"{cards}{hardware['cpu']} ({', '.join(hardware['isa'])}), "
         f"{hardware['cores_used']} of {hardware['cores']} cores, {hardware['memory_gib']} GiB; "
         f"load {hardware['load_before']} before and {hardware['load_after']} after; "
         f"{hardware['system']}, Python {hardware['python']}, {versions}. Seed {about['seed']}, "
-        f"{about['duration_s']} s in all."
+        f"{about['duration_s']} s in all.{command}"
     )

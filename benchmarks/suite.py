@@ -19,6 +19,7 @@ class Entry:
         repeats: Rounds.
         cores: Cores; ``None``: all.
         minutes: About how long it takes on two cores.
+        on_cards: Whether it has a size for a card.
         by_name: Runs only when it is named: long, or of what another one shows in short.
     """
 
@@ -26,20 +27,21 @@ class Entry:
     minutes: int
     cores: int | None = None
     by_name: bool = False
+    on_cards: bool = False
 
 
 SUITE: Mapping[str, Entry] = MappingProxyType(
     {
-        "memory": Entry(1, 5),
-        "throughput": Entry(9, 5),
-        "peers_step": Entry(9, 5),
+        "memory": Entry(1, 5, on_cards=True),
+        "throughput": Entry(9, 5, on_cards=True),
+        "peers_step": Entry(9, 5, on_cards=True),
         "peers_cycle": Entry(5, 25),
         "peers_loading": Entry(5, 5),
         "epoch": Entry(5, 6),
         "memory_formats": Entry(9, 2),
         "checkpoint_policies": Entry(5, 10),
         "engines": Entry(9, 3),
-        "scaling": Entry(5, 6),
+        "scaling": Entry(5, 6, on_cards=True),
         "streaming": Entry(9, 4),
         "stall": Entry(3, 2),
         "codec": Entry(5, 10),

@@ -62,6 +62,9 @@ def throughput(options: Options) -> Measured:
         config={"edge": edge, "filters": configs["fp32, none"].network.filters, "device": device.partition(":")[0]},
         series=tuple(one for name, contender in contenders.items() for one in _series(name, contender, edge)),
         notes=(
+            "Operations: the convolutions', with those that a checkpoint computes again. Bytes: what operators read "
+            "and write, unfused; what stays in a cache is counted as moved. The peaks are torch's own product and "
+            "copy: on a CPU oneDNN's convolutions can do better than its products.",
             "Not in a step alone: [how long training waits for volumes](../stall/stall.md), and [what the ranks send "
             "each other](../scaling/scaling.md).",
             *(
@@ -144,13 +147,14 @@ def _table(contenders: dict[str, _Contender], peaks: dict[str, Peaks], edge: int
         found = {series.name.removeprefix(f"{name}: "): series.median for series in _series(name, one, edge)}
         share = found["training rate"] * 1e12 / peaks[name.partition(",")[0]].flops
         parts = [f"{number(found[part])} s" for part in PARTS]
-        rates = [f"{found['training'] / 1e6:.3f} M", number(found["training rate"]), f"{share:.0%}"]
+        moved = one.work.moved * found["training"] / edge**3 / peaks[name.partition(",")[0]].copy
+        rates = [f"{found['training'] / 1e6:.3f} M", number(found["training rate"]), f"{share:.0%}", f"{moved:.0%}"]
         rows.append([name, *parts, *rates])
-    return table(["", *PARTS, "voxels/s in training", "TFLOP/s", "of the matrix peak"], rows)
+    return table(["", *PARTS, "voxels/s in training", "TFLOP/s", "of the matrix peak", "of the copy bandwidth"], rows)
 
 
 def _points(contenders: dict[str, _Contender]) -> list[Point]:
-    """Operations a byte that must be moved at least: the convolutions' inputs, outputs and gradients, once each."""
+    """Operations for each byte that operators read and write, unfused."""
     points = []
     for name, one in contenders.items():
         seconds = sum(sorted(one.seconds[part])[len(one.seconds[part]) // 2] for part in PARTS[:3])

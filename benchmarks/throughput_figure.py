@@ -39,7 +39,9 @@ def draw_roofline(fp32: Peaks, bf16: Peaks, points: Sequence[Point], path: Path)
         axes.plot(intensity, roof, style, color="black", label=f"roof, {name}")
     for point, colour in zip(points, COLOURS, strict=False):
         axes.plot(point.intensity, point.flops / 1e12, "o", color=colour, label=point.name)
-    axes.set(xscale="log", yscale="log", xlabel="operations for each byte that its tensors hold", ylabel="TFLOP/s")
+    axes.set(
+        xscale="log", yscale="log", xlabel="operations for each byte that operators read and write", ylabel="TFLOP/s"
+    )
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -43,11 +43,13 @@ def plan(
         raise UsageError("say how many cases with --cases, or name a --cohort")
     count = cases if cases is not None or opened is None else len(opened.split("train"))
     card = planning.this_machine() if gpu == HERE else planning.GPUS[gpu]
-    pace = planning.measured_pace(loaded, planning.share_of(loaded, gpus)) if gpu == HERE else planning.known_pace(card)
+    loaded = planning.with_precision(loaded, card, here=gpu == HERE)
+    share = planning.share_of(loaded, gpus)
+    pace = planning.measured_pace(loaded, share) if gpu == HERE else planning.known_pace(card, loaded)
     disk = None if opened is None else planning.disk_of(opened.path, len(opened.cases))
     made = planning.make_plan(loaded, card, gpus, count or 1, pace, disk)
     shape = "×".join(map(str, loaded.data.patch or loaded.grid.shape))
-    table = Table(title=f"{card.name}: a step of {made.share} × {shape}, GiB")
+    table = Table(title=f"{card.name}: a step of {made.share} × {shape} in {loaded.network.precision}, GiB")
     for heading in ("checkpointing", "peak", *planning.PARTS, ""):
         table.add_column(heading, justify="left" if heading in ("checkpointing", "") else "right")
     for row in planning.memory_rows(made):

@@ -2,7 +2,7 @@
 
 from dcam_dist.planning.gpus import GPUS, Gpu, this_machine
 from dcam_dist.planning.pace import Pace, known_pace, measured_pace
-from dcam_dist.planning.plan import Disk, Plan, disk_of, make_plan, seconds_of_an_epoch, share_of
+from dcam_dist.planning.plan import Disk, Plan, disk_of, make_plan, seconds_of_an_epoch, share_of, with_precision
 from dcam_dist.planning.plan_table import PARTS, memory_rows, sentences
 from dcam_dist.planning.step_memory import StepMemory, predict_step
 
@@ -24,4 +24,5 @@ __all__ = [
     "sentences",
     "share_of",
     "this_machine",
+    "with_precision",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 CONTEXT_GIB = 1.5
 """Kept for the CUDA context, NCCL and the libraries' workspaces; an assumption."""
@@ -17,19 +18,26 @@ class Gpu:
     Attributes:
         name: For people.
         memory_gib: What torch finds as its total memory.
-        tflops: What a 3D U-Net is known to reach in training, TFLOP/s; ``None``: not known.
+        tflops: What a 3D U-Net is known to reach in training in mixed precision, TFLOP/s; ``None``: not known.
         source: Of that figure.
+        kind: For which a step is laid out; a processor needs no CUDA context.
     """
 
     name: str
     memory_gib: float
     tflops: float | None
     source: str = ""
+    kind: Literal["cpu", "cuda"] = "cuda"
+
+    @property
+    def reserve_gib(self) -> float:
+        """Kept for what is not tensors."""
+        return CONTEXT_GIB if self.kind == "cuda" else 0.5
 
     @property
     def tensor_bytes(self) -> int:
         """Bytes that tensors may take."""
-        return int((self.memory_gib - CONTEXT_GIB) * (1 - FREE) * 2**30)
+        return int((self.memory_gib - self.reserve_gib) * (1 - FREE) * 2**30)
 
 
 _MLPERF = "MLPerf Training's 3D U-Net in mixed precision"
@@ -51,4 +59,4 @@ def this_machine() -> Gpu:
     if torch.cuda.is_available():
         found = torch.cuda.get_device_properties(0)
         return Gpu(found.name, found.total_memory / 2**30, None)
-    return Gpu("this machine's processor", psutil.virtual_memory().available / 2**30, None)
+    return Gpu("this machine's processor", psutil.virtual_memory().available / 2**30, None, kind="cpu")

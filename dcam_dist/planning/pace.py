@@ -13,8 +13,8 @@ from dcam_dist.config import Config
 from dcam_dist.distributed import ProcessContext, build_engine, open_processes
 from dcam_dist.models import build_network
 from dcam_dist.planning.fits import with_cube
-from dcam_dist.planning.gpus import Gpu
-from dcam_dist.planning.step_memory import make_inputs
+from dcam_dist.planning.gpus import Gpu, this_machine
+from dcam_dist.planning.step_memory import make_inputs, predict_step
 from dcam_dist.planning.work import work_of_a_case
 
 CALIBRATION_S = 20.0
@@ -39,11 +39,11 @@ class Pace:
     source: str
 
 
-def known_pace(gpu: Gpu) -> Pace | None:
-    """What others have reached on a card; ``None`` where nothing is known."""
-    return (
-        None if gpu.tflops is None else Pace(gpu.tflops * 1e12, gpu.tflops * 1e12, f"{gpu.source}; not measured here")
-    )
+def known_pace(gpu: Gpu, config: Config) -> Pace | None:
+    """What others have reached on a card; ``None`` where nothing is known, and for float32, which they did not use."""
+    if gpu.tflops is None or config.network.precision == "fp32":
+        return None
+    return Pace(gpu.tflops * 1e12, gpu.tflops * 1e12, f"{gpu.source}; not measured here")
 
 
 def measured_pace(config: Config, share: int = 1, seconds: float = CALIBRATION_S) -> Pace:
@@ -61,12 +61,17 @@ def measured_pace(config: Config, share: int = 1, seconds: float = CALIBRATION_S
         for index, at in enumerate(sizes):
             left = seconds - (time.perf_counter() - started)
             step_s *= math.prod(at.grid.shape) / voxels
-            if pace is not None and left < 2 * (LEAST_STEPS + 1) * step_s:
+            if pace is not None and (left < 2 * (LEAST_STEPS + 1) * step_s or not _fits(at, share, context.device)):
                 break
             pace, step_s = _measured_on(at, context, share, left / (len(sizes) - index))
             voxels = math.prod(at.grid.shape)
     assert pace is not None  # noqa: S101
     return pace
+
+
+def _fits(config: Config, share: int, device: str) -> bool:
+    # a processor's memory is large beside what it computes in such a time
+    return device == "cpu" or predict_step(config, share, "cuda").peak <= this_machine().tensor_bytes
 
 
 def _on_own(config: Config) -> Config:

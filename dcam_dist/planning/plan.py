@@ -4,13 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from dcam_dist.config import Config
 from dcam_dist.errors import UsageError
+from dcam_dist.models import choose_precision
 from dcam_dist.planning.fits import largest_batch, largest_cube
 from dcam_dist.planning.gpus import Gpu
 from dcam_dist.planning.pace import Pace
-from dcam_dist.planning.step_memory import StepMemory, predict_step
+from dcam_dist.planning.step_memory import StepMemory, predict_extraction, predict_step
 from dcam_dist.planning.work import work_of_a_case
 
 POLICIES = ("none", "conv", "block", "offload")
@@ -23,11 +25,11 @@ class Disk:
 
     Attributes:
         bytes_a_case: Mean.
-        files_a_case: Mean.
+        inodes_a_case: Mean; files and folders.
     """
 
     bytes_a_case: float
-    files_a_case: float
+    inodes_a_case: float
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Plan:
         cases: Training cases.
         share: Cases of one part of a global batch on one card.
         memory: Of a step on one card, by checkpointing policy.
+        extraction: Bytes that the extraction of one whole grid holds at once.
         chosen: The fastest policy that fits; ``None`` where none does.
         batch: Cases of one part of a batch that fit on one card under the chosen policy.
         cube: Edge of the largest cube that fits under it, one case.
@@ -55,6 +58,7 @@ class Plan:
     cases: int
     share: int
     memory: Mapping[str, StepMemory]
+    extraction: int
     chosen: str | None
     batch: int
     cube: int
@@ -80,7 +84,7 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
         UsageError: When a part of a batch has fewer cases than there are cards.
     """
     training, share = config.training, share_of(config, gpus)
-    memory = {policy: predict_step(_with(config, policy), share, "cuda") for policy in POLICIES}
+    memory = {policy: predict_step(_with(config, policy), share, gpu.kind) for policy in POLICIES}
     chosen = next((policy for policy in POLICIES if memory[policy].peak <= gpu.tensor_bytes), None)
     asked = _with(config, chosen or POLICIES[-1])
     epoch_s = {} if pace is None else seconds_of_an_epoch(asked, gpus, cases, pace)
@@ -93,9 +97,10 @@ def make_plan(config: Config, gpu: Gpu, gpus: int, cases: int, pace: Pace | None
         cases=cases,
         share=share,
         memory=memory,
+        extraction=predict_extraction(config, gpu.kind),
         chosen=chosen,
-        batch=largest_batch(asked, gpu.tensor_bytes),
-        cube=largest_cube(asked, gpu.tensor_bytes),
+        batch=largest_batch(asked, gpu.tensor_bytes, gpu.kind),
+        cube=largest_cube(asked, gpu.tensor_bytes, gpu.kind),
         epoch_s=epoch_s,
         hours=hours,
         pace=pace,
@@ -119,10 +124,18 @@ def share_of(config: Config, gpus: int) -> int:
     return math.ceil(training.batch_size / training.accumulation / gpus)
 
 
+def with_precision(config: Config, gpu: Gpu, *, here: bool) -> Config:
+    """With ``network.precision=auto`` resolved: for this machine as a training does, for another card bf16."""
+    if config.network.precision != "auto":
+        return config
+    chosen = choose_precision(config.network, gpu.kind if gpu.kind == "cpu" else "cuda:0").precision if here else "bf16"
+    return config.model_copy(update={"network": config.network.model_copy(update={"precision": chosen})})
+
+
 def disk_of(cohort: Path, cases: int) -> Disk:
     """What a cohort of so many cases takes on the disk, with what is shared by all of them."""
-    sizes = [path.lstat().st_size for path in cohort.rglob("*") if path.is_file()]
-    return Disk(sum(sizes) / cases, len(sizes) / cases)
+    found = [path.lstat() for path in cohort.rglob("*")]
+    return Disk(sum(one.st_size for one in found if S_ISREG(one.st_mode)) / cases, len(found) / cases)
 
 
 def _with(config: Config, policy: str) -> Config:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from dcam_dist.config import Config
 from dcam_dist.planning.fits import EDGE, LARGEST
-from dcam_dist.planning.gpus import CONTEXT_GIB, FREE
+from dcam_dist.planning.gpus import FREE
 from dcam_dist.planning.plan import Plan
 from dcam_dist.planning.step_memory import StepMemory
 
@@ -27,12 +27,19 @@ def sentences(plan: Plan, config: Config) -> Iterator[str]:
     else:
         yield f"take network.checkpointing={plan.chosen}: the fastest that fits"
         yield (
-            f"with it, one card takes {_up_to(plan.batch, LARGEST)} cases of {'×'.join(map(str, config.grid.shape))} "
-            f"at once, or one case of {_up_to(plan.cube, EDGE * LARGEST)}³"
+            f"with it, one card takes {_up_to(plan.batch, LARGEST)} cases of "
+            f"{'×'.join(map(str, config.data.patch or config.grid.shape))} at once, or one case of "
+            f"{_up_to(plan.cube, EDGE * LARGEST)}³"
         )
+    if plan.gpu.kind == "cuda" and 4 * config.network.filters * plan.cube**3 >= 2**31:
+        yield "of that cube a tensor passes 2³¹ elements, where cuDNN's convolutions have failed (pytorch #95024)"
+    fits = "" if plan.extraction <= plan.gpu.tensor_bytes else ", which does not fit"
+    whole = "×".join(map(str, config.grid.shape))
+    yield f"extraction of a whole grid, {whole}, takes {plan.extraction / GIB:.2f} GiB{fits}"
+    what = "CUDA, NCCL and workspaces" if plan.gpu.kind == "cuda" else "the process itself"
     yield (
-        f"{budget:.1f} GiB are taken as free for tensors: {CONTEXT_GIB:g} GiB are kept for CUDA, NCCL and workspaces "
-        f"and {FREE:.0%} of the rest for what the allocator cannot use"
+        f"{budget:.1f} GiB are taken as free for tensors: {plan.gpu.reserve_gib:g} GiB are kept for {what} and "
+        f"{FREE:.0%} of the rest for what the allocator cannot use"
     )
     yield from _times(plan, config)
     yield from _space(plan, config)
@@ -44,7 +51,8 @@ def _up_to(found: int, most: int) -> str:
 
 def _times(plan: Plan, config: Config) -> Iterator[str]:
     if plan.pace is None:
-        yield f"time: not known for {plan.gpu.name}; on such a machine --gpu here measures it"
+        precision = config.network.precision
+        yield f"time: not known for {plan.gpu.name} in {precision}; on such a machine --gpu here measures it"
         return
     phases = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in plan.epoch_s.items())
     total_s = sum(plan.epoch_s.values())
@@ -54,6 +62,7 @@ def _times(plan: Plan, config: Config) -> Iterator[str]:
     )
     rates = f"{plan.pace.train / 1e12:.3g} TFLOP/s in training, {plan.pace.extract / 1e12:.3g} in extraction"
     yield f"pace: {rates} ({plan.pace.source})"
+    yield "in these times reading, clustering of pooled features and the exchange between GPUs cost nothing"
 
 
 def _space(plan: Plan, config: Config) -> Iterator[str]:
@@ -64,8 +73,8 @@ def _space(plan: Plan, config: Config) -> Iterator[str]:
         return
     disk = plan.disk
     yield (
-        f"the cohort: {disk.bytes_a_case / 1e6:.1f} MB and {disk.files_a_case:.1f} files a case; of {plan.cases} cases "
-        f"{plan.cases * disk.bytes_a_case / 1e9:.1f} GB and {plan.cases * disk.files_a_case:.0f} inodes"
+        f"the cohort: {disk.bytes_a_case / 1e6:.1f} MB and {disk.inodes_a_case:.1f} inodes a case; of {plan.cases} "
+        f"training cases {plan.cases * disk.bytes_a_case / 1e9:.1f} GB and {plan.cases * disk.inodes_a_case:.0f} inodes"
     )
 
 

@@ -70,6 +70,16 @@ def predict_step(config: Config, cases: int, kind: Literal["cpu", "cuda"]) -> St
     return predict_step_of(build, config, cases, kind)
 
 
+def predict_extraction(config: Config, kind: Literal["cpu", "cuda"]) -> int:
+    """Bytes that the extraction of one whole grid holds at once, with the parameters."""
+    whole = config.model_copy(update={"data": config.data.model_copy(update={"patch": None})})
+    with FakeTensorMode(), StorageMeter() as meter, as_if_on(kind), torch.no_grad():
+        network, (volume_BCDHW, mask_BCDHW, _) = build_network(whole).eval(), make_inputs(whole, 1)
+        network.pooled_features(volume_BCDHW, mask_BCDHW)
+        peak: int = meter.peak_bytes
+    return peak
+
+
 def predict_step_of(
     build: Callable[[], tuple[nn.Module, torch.optim.Optimizer]],
     config: Config,

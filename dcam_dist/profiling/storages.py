@@ -13,6 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+
 
 class StorageMeter(TorchDispatchMode):
     """Counts the storages of all tensors that operators make while it is entered, from making to freeing.
@@ -62,7 +64,7 @@ class StorageMeter(TorchDispatchMode):
 
 
 class TrafficMeter(TorchDispatchMode):
-    """Adds up the bytes of what operators read and write while it is entered; views read and write nothing.
+    """Adds up the bytes of what operators read and write while it is entered; views and bare memory move nothing.
 
     An operator that reads a tensor twice, or keeps one in a cache, moves more or less than that.
 
@@ -83,7 +85,10 @@ class TrafficMeter(TorchDispatchMode):
     ) -> Any:
         """Run the operator and count."""
         made = func(*args, **(kwargs or {}))
-        if not getattr(func, "is_view", False):
+        if (
+            not getattr(func, "is_view", False)
+            and str(getattr(func, "overloadpacket", "")).rpartition(".")[2] not in _ALLOCATING
+        ):
             leaves = tree_leaves((args, kwargs, made))
             self.moved_bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, torch.Tensor))
         return made

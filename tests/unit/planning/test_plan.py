@@ -10,12 +10,30 @@ from benchmarks.one_step import make_step
 from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
 from dcam_dist.errors import UsageError
-from dcam_dist.models import build_network
-from dcam_dist.planning import GPUS, Disk, Pace, make_plan, measured_pace, predict_step, sentences
+from dcam_dist.models import build_network, choose_precision
+from dcam_dist.planning import (
+    GPUS,
+    Disk,
+    Pace,
+    known_pace,
+    make_plan,
+    measured_pace,
+    predict_step,
+    sentences,
+    this_machine,
+    with_precision,
+)
 from dcam_dist.planning.fits import largest, largest_batch, with_cube
+from dcam_dist.planning.step_memory import predict_extraction
 from dcam_dist.planning.work import work_of_a_case
 
 SMALL = ["grid.shape=[32,32,32]", "network.filters=8"]
+
+
+@pytest.fixture
+def few_sizes(monkeypatch):
+    """Large cubes of a small network take long to lay out."""
+    monkeypatch.setattr("dcam_dist.planning.fits.LARGEST", 4)
 
 
 def config(*settings):
@@ -68,7 +86,7 @@ def test_a_training_step_is_three_forward_passes_and_four_with_recomputation():
     assert cube.extract == pytest.approx(8 * plain.extract, rel=0.01)
 
 
-def test_a_plan_advises_the_fastest_policy_that_fits():
+def test_a_plan_advises_the_fastest_policy_that_fits(few_sizes):
     chosen = config("training.batch_size=4", "training.epochs=10")
     none = predict_step(config("network.checkpointing=none"), 2, "cuda").peak
     card = replace(GPUS["a100-40"], memory_gib=none / 2**30 / 0.95 + 1.5)
@@ -88,12 +106,31 @@ def test_a_plan_advises_the_fastest_policy_that_fits():
     assert tiny.chosen is None and tiny.batch == 0 and "no policy fits" in next(sentences(tiny, chosen))
 
 
+def test_a_figure_of_mixed_precision_is_no_pace_of_float32():
+    assert known_pace(GPUS["a100-40"], config("network.precision=fp32")) is None
+    assert known_pace(GPUS["a100-40"], config("network.precision=bf16")).train == 110e12
+
+
+def test_auto_precision_is_planned_as_it_would_be_trained():
+    auto = config("network.precision=auto")
+    assert with_precision(auto, GPUS["h100"], here=False).network.precision == "bf16"
+    here = with_precision(auto, this_machine(), here=True).network.precision
+    assert here == choose_precision(auto.network, "cpu" if this_machine().kind == "cpu" else "cuda:0").precision
+    assert with_precision(config("network.precision=fp32"), GPUS["h100"], here=False).network.precision == "fp32"
+
+
+def test_extraction_is_planned_on_whole_grids():
+    whole, patched = config("grid.shape=[64,64,64]"), config("grid.shape=[64,64,64]", "data.patch=[32,32,32]")
+    found = predict_extraction(patched, "cuda")
+    assert found == predict_extraction(whole, "cuda") > 6 * predict_extraction(config(), "cuda")
+
+
 def test_idle_cards_are_refused():
     with pytest.raises(UsageError, match="leaves some of 4 GPUs idle; set it to 8"):
         make_plan(config("training.batch_size=4", "training.accumulation=2"), GPUS["h100"], 4, 9, None)
 
 
-def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_cohort):
+def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_cohort, few_sizes):
     def call(*arguments):
         monkeypatch.setattr("sys.argv", ["dcam-dist", "plan", *SMALL, *map(str, arguments)])
         try:
