@@ -34,6 +34,7 @@ H100_TFLOPS = 120
 FILTERS, SMOKE_FILTERS = 32, 4
 AUTO, FP32, EAGER = "ours, precision auto", "ours, fp32", "torch.nn, the same network, eager"
 BASIC, UNET = "MONAI BasicUNet", "MONAI UNet (residual)"
+WIDE = "MONAI BasicUNet, as many operations"
 Step = Callable[[], object]
 Build = Callable[[], nn.Module]
 
@@ -75,7 +76,8 @@ def peers_step(options: Options) -> Measured:
         notes=(
             f"{AUTO}: {chosen.reason}.",
             f"The others: {'under autocast to bfloat16' if on_card else 'float32'}.",
-            "As many parameters are not as much work: a U-Net that halves the volume before its first block does less.",
+            "The peers have as many parameters, which is not as much work: at the full resolution they have fewer "
+            "channels. One has as many operations instead, as near as its widths come to it.",
             *([] if find("monai") else [absent("MONAI")]),
         ),
         details={"parameters": sizes, "operations": work},
@@ -157,7 +159,11 @@ def _peers(config: Config, parameters: int) -> dict[str, Build]:
         channels = tuple(width * 2**level for level in range(4))
         return _Pooled(monai.UNet(3, 1, 2 * f, channels, (2, 2, 2), num_res_units=2, norm="batch"), 2 * f, classes)
 
-    return peers | {BASIC: _matched(basic, parameters), UNET: _matched(residual, parameters)}
+    def as_many(width: int) -> int:
+        return abs(_operations(partial(basic, width), config) - _operations(eager, config))
+
+    wide = partial(basic, min(range(8, 97, 8), key=as_many))
+    return peers | {BASIC: _matched(basic, parameters), UNET: _matched(residual, parameters), WIDE: wide}
 
 
 class _Pooled(nn.Module):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from benchmarks import cycle_port, patch_loaders, peers, peers_cycle, peers_loading
-from benchmarks.compare import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from benchmarks.harness import Options
 from dcam_dist.config import load_config
 
@@ -39,19 +38,6 @@ def test_the_port_finds_the_clusters_of_parted_features(monkeypatch, with_faiss)
     assert len({*zip(truth.tolist(), label.tolist(), strict=True)}) == 3 == len(set(label.tolist()))
 
 
-@pytest.mark.slow
-def test_an_epoch_is_compared_with_the_ports(smoke):
-    found = peers_cycle.peers_cycle(smoke)
-    assert [target.series.name for target in found.targets] == ["whole epoch, ours, fp32, 1 rank / port"]
-    assert all(sample > 0 for series in found.series for sample in series.samples)
-    whole = {series.name: series.samples for series in found.series}
-    for name, epochs in found.details["epochs"].items():
-        assert all(len(of) == peers_cycle.EPOCHS - 1 for of in epochs)
-        parts = [sum(epoch["seconds"].values()) for of in epochs for epoch in of]
-        for all_of_it, part in zip(whole[f"{name}: whole epoch"], parts, strict=True):
-            assert all_of_it > 0.5 * part  # from outside, no less than from inside but for the watch's own delay
-
-
 @pytest.mark.distributed
 @pytest.mark.slow
 def test_on_two_ranks_the_port_counts_a_case_twice_and_ours_none(smoke):
@@ -65,20 +51,6 @@ def test_on_two_ranks_the_port_counts_a_case_twice_and_ours_none(smoke):
         draws |= {epoch["drawn"] if one.side == "port" else epoch["steps"] * 4 for epoch in run.epochs}
     assert twice == {"port": [1, 1], "ours": [0, 0]}
     assert len(draws) == 1
-
-
-def test_every_way_of_loading_gives_patches(smoke):
-    pytest.importorskip("monai")
-    pytest.importorskip("torchio")
-    found = peers_loading.peers_loading(smoke)
-    ways = (peers_loading.OURS, peers_loading.NNUNET, peers_loading.TORCHIO)
-    ways += (peers_loading.CACHED, peers_loading.PERSISTENT)
-    assert tuple(series.name for series in found.series if series.unit == "patches/s") == ways
-    assert all(sample > 0 for series in found.series for sample in series.samples)
-    assert {series.unit for series in found.series} <= SMALLER_IS_BETTER | LARGER_IS_BETTER
-    disk = found.details["disk_bytes"]
-    assert disk[peers_loading.PERSISTENT] > disk[peers_loading.CACHED]
-    assert disk[peers_loading.NNUNET] > disk[peers_loading.OURS] > 0
 
 
 def test_loading_says_which_peers_are_not_installed(smoke, monkeypatch):

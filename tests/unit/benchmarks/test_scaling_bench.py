@@ -8,9 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from benchmarks.harness import Options
 from benchmarks.launched import run_ranks
-from benchmarks.scaling import Found, scaling
+from benchmarks.scaling import Found
 from benchmarks.scaling_theory import Payload, payload, payload_of
 from benchmarks.sent_bytes import Handed, sent_bytes
 from dcam_dist.config import load_config
@@ -95,20 +94,6 @@ def test_two_ranks_hand_over_and_send_what_the_theory_says_when_they_recompute(t
     assert told["gathered"] == [theory.gathered] * 2
     # each of some 40 small messages has a frame, which counts beside so small a network
     assert all(theory.ring(2) < sent < 1.15 * theory.ring(2) for sent in told["sent"])
-
-
-@pytest.mark.distributed
-@pytest.mark.slow
-def test_scaling_is_measured_and_drawn(tmp_path, no_gpu):
-    found = scaling(Options("cpu-smoke", repeats=1, cores=2, seed=0, scratch=tmp_path))
-    samples = {series.name: series.samples for series in found.series}
-    alone, two = (samples[f"strong, {ranks}: a step"][0] for ranks in ("1 rank", "2 ranks"))
-    assert samples["strong efficiency, 2 ranks"] == (alone / two / 2,)
-    handed, sent = found.targets
-    assert handed.series.samples == (0, 0), "not what the theory says"
-    assert max(sent.series.samples) < 0.15
-    found.figures["scaling.png"](tmp_path / "scaling.png")
-    assert (tmp_path / "scaling.png").stat().st_size > 10_000
 
 
 def test_ranks_beyond_the_cores_have_bytes_and_no_efficiency():

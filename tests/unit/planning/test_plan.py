@@ -122,7 +122,7 @@ def test_auto_precision_is_planned_as_it_would_be_trained():
 def test_extraction_is_planned_on_whole_grids():
     whole, patched = config("grid.shape=[64,64,64]"), config("grid.shape=[64,64,64]", "data.patch=[32,32,32]")
     found = predict_extraction(patched, "cuda")
-    assert found == predict_extraction(whole, "cuda") > 6 * predict_extraction(config(), "cuda")
+    assert found == predict_extraction(whole, "cuda") > 4 * predict_extraction(config(), "cuda")
 
 
 def test_idle_cards_are_refused():
@@ -145,7 +145,7 @@ def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_c
         "take network.checkpointing=none: the fastest that fits" in told
         and "time: not known for a card of 24 GB" in told
     )
-    assert "of 9 cases" in told and "inodes" in told
+    assert "of 9 training cases" in told and "inodes" in told
     code, told, _ = call("--gpu", "a100-40", "--cases", "100", "--gpus", "2")
     assert code == 0 and "an epoch of 100 cases on 2 GPUs" in told and "GPU hours" in told
     code, _, err = call("--gpu", "h100")
