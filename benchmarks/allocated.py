@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from multiprocessing.pool import Pool
@@ -13,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.one_step import make_step
 from dcam_dist.config import Config
 from dcam_dist.models import build_network
+from dcam_dist.profiling.storages import StorageMeter
 
 MIB = 2**20
 
@@ -22,13 +24,14 @@ class Taken:
     """What the second of two steps took.
 
     Attributes:
-        tensors: MiB that the tensors of the step held at once above what there was before it: on a CPU by torch's
-            profiler, on a card by its allocator.
+        tensors: MiB that the tensors of the step held at once above what there was before it, by their storages.
+        allocated: The same by torch's allocator: with what the libraries take within an operator.
         process: MiB that the whole process grew by since before the network was built: its resident set on a CPU, all
             that the allocator reserved on a card.
     """
 
     tensors: float
+    allocated: float
     process: float
 
 
@@ -76,7 +79,13 @@ def _in_this_process(config: Config, cases: int, cores: int, cap_gb: float | Non
     step()  # the gradients are there from now on
     step()
     grown = resident_kib("VmHWM") - before
-    return Taken(peak_allocation(step) / MIB, grown / 1024)
+    return Taken(_tracked(step), peak_allocation(step) / MIB, grown / 1024)
+
+
+def _tracked(step: Callable[[], object]) -> float:
+    with StorageMeter() as meter:
+        step()
+    return meter.peak_bytes / MIB
 
 
 def _on_the_card(config: Config, cases: int, cap_gb: float | None) -> Taken | None:
@@ -89,10 +98,11 @@ def _on_the_card(config: Config, cases: int, cap_gb: float | None) -> Taken | No
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         step()
+        allocated = (torch.cuda.max_memory_allocated() - before) / MIB
+        return Taken(_tracked(step), allocated, torch.cuda.max_memory_reserved() / MIB)
     except RuntimeError as error:  # out of memory, or what cuDNN says of tensors that are too large for it
         print(f"{config.grid.shape}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
-    return Taken((torch.cuda.max_memory_allocated() - before) / MIB, torch.cuda.max_memory_reserved() / MIB)
 
 
 def resident_kib(key: str) -> int:

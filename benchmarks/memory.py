@@ -101,8 +101,10 @@ def _notes(options: Options, budget: int) -> tuple[str, ...]:
         f"{CARD}: {GPUS[CARD].memory_gib:g} GiB, of which {budget / GIB:.1f} GiB for tensors; the rest is kept for the "
         "context, libraries and what the allocator rounds up.",
         where,
-        "Step: the most bytes that a step's tensors held at once above what was there before it. Process: all that a "
-        "fresh process grew by, libraries' buffers and the allocator's leftovers included, against all parts.",
+        "Tensors: the most that the storages of a real step's tensors held at once above what was there before it. "
+        "Allocated: the same by torch's allocator, with what oneDNN or cuDNN takes within an operator (in bf16 on a "
+        "CPU it grows with the threads). Process: all that a fresh process grew by, libraries' buffers and the "
+        "allocator's leftovers included, against all parts.",
         "Engines: [engines](../engines/engines.md) measures what DeepSpeed's ZeRO keeps of a rank's state.",
     )
 
