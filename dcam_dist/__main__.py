@@ -97,7 +97,7 @@ def _report(error: Exception, launch: Launch) -> int:
 
 def _speaks(error: DcamError, launch: Launch) -> bool:
     if isinstance(error, FailedElsewhere):
-        return launch.rank == 0 and bool(error.line)
+        return False
     if isinstance(error, EnvironmentFault):
         return not error.quiet
     return launch.rank == 0 or isinstance(error, VolumeDamaged)  # most errors are raised by all ranks alike

@@ -57,17 +57,15 @@ class RankLost(EnvironmentFault):
 
 
 class FailedElsewhere(DcamError):
-    """Another rank has failed; this one ends with the same exit code.
+    """Another rank has failed, and has said why; this one ends with the same exit code.
 
     Args:
         exit_code: Of the other rank.
-        line: What rank 0 says for a rank that does not speak itself; empty where it does.
     """
 
-    def __init__(self, exit_code: int, line: str = "") -> None:
-        super().__init__(line or "another rank has failed; it says why")
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another rank has failed; it says why")
         self.exit_code = exit_code
-        self.line = line
 
 
 class StopRequested(DcamError):

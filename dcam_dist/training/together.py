@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dcam_dist.distributed import ProcessContext, same_everywhere, share_notes
-from dcam_dist.errors import DataError, DcamError, EnvironmentFault, FailedElsewhere, VolumeDamaged
+from dcam_dist.errors import DataError, DcamError, EnvironmentFault, FailedElsewhere, VolumeDamaged, tell
 
 T = TypeVar("T")
 
@@ -64,10 +64,15 @@ def stop_together(problem: DcamError | None, context: ProcessContext) -> None:
         speaks = context.is_main or isinstance(problem, EnvironmentFault | VolumeDamaged)
         notes = {"exit code": str(problem.exit_code), "line": "" if speaks else f"rank {context.rank}: {problem}"}
     failed = share_notes(notes, context)
+    if failed and failed["line"]:
+        if context.is_main:
+            tell(failed["line"])
+        # only now may a rank leave: a launcher that sees one end stops the others, and nothing would have been said
+        share_notes({}, context)
     if problem is not None:
         raise problem
     if failed:
-        raise FailedElsewhere(int(failed["exit code"]), failed["line"])
+        raise FailedElsewhere(int(failed["exit code"]))
 
 
 def same_on_all_ranks(values: Any, what: str, context: ProcessContext) -> None:

@@ -79,3 +79,9 @@ def test_rank_0_tells_its_own_fault_though_the_others_have_left_with_it(tmp_path
     ended = torchrun(2, ["tests/support/telling_jobs.py", str(tmp_path)])
     assert ended.returncode == 0, ended.stderr
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["EnvironmentFault 4 tells", "FailedElsewhere 4 tells"]
+
+
+def test_a_problem_is_told_before_the_launcher_stops_who_tells_it():
+    ended = torchrun(2, ["tests/support/leaving_jobs.py"])
+    told = [line for line in ended.stderr.splitlines() if line.startswith("dcam-dist: ")]
+    assert told == ["dcam-dist: rank 1: f.npz: damaged"], ended.stderr
