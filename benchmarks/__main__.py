@@ -4,18 +4,15 @@ import argparse
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 from typing import get_args
 
 from benchmarks.compare import add_arguments as add_compare_arguments
 from benchmarks.compare import compare
-from benchmarks.harness import Profile, run
+from benchmarks.harness import Profile
 from benchmarks.overview import overview
+from benchmarks.running import run_here, run_two_at_a_time
 from benchmarks.suite import SUITE, load
 
 CARDS = {"a100": ("A100",), "h100": ("H100", "H200")}
@@ -45,11 +42,10 @@ def _run(parsed: argparse.Namespace) -> int:
     usual = [name for name, entry in SUITE.items() if not entry.by_name and (entry.on_cards or not on_card)]
     names = parsed.names or usual
     if len(names) == 1:
-        _here(names[0], parsed)
+        run_here(names[0], parsed)
         return 0
     if parsed.profile == "cpu-smoke":  # figures mean nothing: two at a time, without a process for each
-        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-            return max(pool.map(_going_on, names, repeat(parsed)))
+        return run_two_at_a_time(names, parsed)
     # each in a process of its own: memory and threads of one are nothing to the next
     return max(_elsewhere(name, parsed) for name in names)
 
@@ -57,22 +53,6 @@ def _run(parsed: argparse.Namespace) -> int:
 def _without_a_size(names: Sequence[str]) -> str:
     lacking = [name for name in names if not SUITE[name].on_cards]
     return f"no size for a card: {', '.join(lacking)}" if lacking else ""
-
-
-def _here(name: str, parsed: argparse.Namespace) -> None:
-    entry = SUITE[name]
-    run(load(name)[0], name, parsed, repeats=entry.repeats, cores=entry.cores)
-
-
-def _going_on(name: str, parsed: argparse.Namespace) -> int:
-    """Measure, and say what went wrong if something did."""
-    try:
-        _here(name, parsed)
-    except Exception:
-        traceback.print_exc()
-        print(f"{name}: failed; the others go on", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _missing_card(profile: str) -> str:

@@ -26,6 +26,7 @@ from benchmarks.report import number, table
 from dcam_dist.config import Config, load_config
 from dcam_dist.distributed import build_engine, open_processes
 from dcam_dist.models import build_network, choose_precision, count_parameters
+from dcam_dist.models.device_kind import as_if_on
 from dcam_dist.models.pooling import pool_over_lungs
 from dcam_dist.planning.step_memory import make_inputs
 
@@ -119,8 +120,8 @@ def _theirs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Step:
 
 
 def _operations(build: Build, config: Config) -> int:
-    """Of the convolutions of a step, a multiplication and an addition being two."""
-    with FakeTensorMode():
+    """Of the convolutions of a step, a multiplication and an addition being two; without what a CPU's halves overlap."""
+    with FakeTensorMode(), as_if_on("cuda"):
         network, (volume, mask, target) = build().train(), make_inputs(config, 1)
         with FlopCounterMode(display=False) as counter:
             F.cross_entropy(network(volume, mask), target).backward()  # type: ignore[no-untyped-call]
