@@ -120,7 +120,7 @@ def _theirs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Step:
 
 
 def _operations(build: Build, config: Config) -> int:
-    """Of the convolutions of a step, a multiplication and an addition being two; without what a CPU's halves overlap."""
+    """Of a step's convolutions, a multiplication and an addition being two; without the overlap of a CPU's halves."""
     with FakeTensorMode(), as_if_on("cuda"):
         network, (volume, mask, target) = build().train(), make_inputs(config, 1)
         with FlopCounterMode(display=False) as counter:
