@@ -21,6 +21,7 @@ VERBS = (
     "phantom",
     "ingest",
     "validate",
+    "plan",
     "train",
     "evaluate",
     "maps",

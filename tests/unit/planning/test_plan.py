@@ -146,7 +146,7 @@ def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_c
         and "time: not known for a card of 24 GB" in told
     )
     assert "of 9 training cases" in told and "inodes" in told
-    code, told, _ = call("--gpu", "a100-40", "--cases", "100", "--gpus", "2")
+    code, told, _ = call("--gpu", "a100-40", "--cases", "100", "--gpus", "2", "network.precision=bf16")
     assert code == 0 and "an epoch of 100 cases on 2 GPUs" in told and "GPU hours" in told
     code, _, err = call("--gpu", "h100")
     assert code == 2 and "--cases" in err
