@@ -167,7 +167,7 @@ class TestWholeSuite:
 
     def test_the_phases_of_an_epoch_are_read_from_trainings(self, results):
         shares, plans = results["epoch"]["targets"][:2], results["epoch"]["targets"][2:]
-        assert all(1 < sample < 4 for target in shares for sample in target["series"]["samples"])
+        assert all(sample > 1 for target in shares for sample in target["series"]["samples"])
         assert len(plans) == 2
 
 
