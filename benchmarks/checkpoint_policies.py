@@ -36,11 +36,14 @@ FILTERS, SMOKE_FILTERS = 16, 4
 
 def checkpoint_policies(options: Options) -> Measured:
     """Every policy in every precision."""
-    policies = [name for name in POLICIES if name != "deepspeed" or _deepspeed() is not None]
+    # importing DeepSpeed in a process for each round is most of a tiny run
+    with_deepspeed = not options.smoke and _deepspeed() is not None
+    policies = [name for name in POLICIES if name != "deepspeed" or with_deepspeed]
     names = [(policy, precision) for precision in PRECISIONS for policy in policies]
     configs = {name: _config(options, *name) for name in names}
     alone = _in_fresh_processes(configs, options)
-    _register_deepspeed()
+    if with_deepspeed:
+        _register_deepspeed()
     steps = {_label(*name): make_step(build_network(configs[name]), configs[name], CASES) for name in names}
     timed = interleave(steps, options.repeats, options.seed)
     use_deepspeed(None)
@@ -66,7 +69,7 @@ def checkpoint_policies(options: Options) -> Measured:
             "Resident: of a fresh process, its highest in these steps above what it had before them; with gradients,"
             " momentum, the library's own buffers and what the allocator keeps.",
             "`offload` moves to main memory what a GPU keeps; on a CPU it is `block`.",
-            *([] if "deepspeed" in policies else ["`deepspeed` was left out: the package is not installed."]),
+            *([] if "deepspeed" in policies else ["`deepspeed` was left out: not installed, or a tiny run."]),
         ),
         details={"sha256": {_label(*name): alone[name][0].weights for name in names}},
         tables={precision: _table(precision, policies, (allocated, resident), timed) for precision in PRECISIONS},
