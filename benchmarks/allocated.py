@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from multiprocessing.pool import Pool
-from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.one_step import make_step
+from benchmarks.resident import forget_peak, peak_bytes, resident_bytes
 from dcam_dist.config import Config
 from dcam_dist.models import build_network
 from dcam_dist.profiling.storages import StorageMeter
@@ -74,12 +74,13 @@ def _in_this_process(config: Config, cases: int, cores: int, cap_gb: float | Non
     if torch.cuda.is_available():
         return _on_the_card(config, cases, cap_gb)
     torch.set_num_threads(cores)
-    before = resident_kib("VmRSS")
+    forget_peak()
+    before = resident_bytes()
     step = make_step(build_network(config), config, cases)
     step()  # the gradients are there from now on
     step()
-    grown = resident_kib("VmHWM") - before
-    return Taken(_tracked(step), peak_allocation(step) / MIB, grown / 1024)
+    grown = peak_bytes() - before
+    return Taken(_tracked(step), peak_allocation(step) / MIB, grown / MIB)
 
 
 def _tracked(step: Callable[[], object]) -> float:
@@ -103,9 +104,3 @@ def _on_the_card(config: Config, cases: int, cap_gb: float | None) -> Taken | No
     except RuntimeError as error:  # out of memory, or what cuDNN says of tensors that are too large for it
         print(f"{config.grid.shape}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
-
-
-def resident_kib(key: str) -> int:
-    """A line of this process's status: ``VmRSS`` now, ``VmHWM`` at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1])

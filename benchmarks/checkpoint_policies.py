@@ -11,16 +11,16 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.allocated import fresh_processes, peak_allocation, resident_kib
+from benchmarks.allocated import fresh_processes, peak_allocation
 from benchmarks.harness import Measured, Options, Series, Target, interleave, ratio
 from benchmarks.one_step import make_step
 from benchmarks.report import number, table
+from benchmarks.resident import forget_peak, peak_bytes, resident_bytes
 from dcam_dist.config import Config, load_config
 from dcam_dist.models import build_network
 from dcam_dist.models.checkpointing import POLICIES, use_deepspeed
@@ -133,14 +133,14 @@ def _weights_and_peaks(config: Config, cores: int) -> Alone:
     if config.network.checkpointing == "deepspeed":
         _register_deepspeed()
     step = make_step(build_network(config), config, CASES)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before = resident_kib("VmRSS")
+    forget_peak()
+    before = resident_bytes()
     for _ in range(STEPS):
         state = step()
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    resident = (resident_kib("VmHWM") - before) / 1024
+    resident = (peak_bytes() - before) / 2**20
     return Alone(digest.hexdigest(), peak_allocation(step) / 2**20, resident)
 
 

@@ -39,12 +39,14 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
+def seconds_on(device: str, work: Callable[[], object]) -> float:
+    """Seconds of a call, with all that it tells a GPU to do."""
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
 def _best(work: Callable[[], object], device: str) -> float:
-    taken = []
-    for _ in range(ROUNDS):
-        synchronize(device)
-        started = time.perf_counter()
-        work()
-        synchronize(device)
-        taken.append(time.perf_counter() - started)
-    return min(taken[1:])
+    return min([seconds_on(device, work) for _ in range(ROUNDS)][1:])

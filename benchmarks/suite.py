@@ -39,6 +39,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "peers_loading": Entry(5, 5),
         "epoch": Entry(5, 6),
         "memory_formats": Entry(9, 2),
+        "fast_path": Entry(9, 3, by_name=True),
         "checkpoint_policies": Entry(5, 10),
         "engines": Entry(9, 3),
         "scaling": Entry(5, 6, on_cards=True),

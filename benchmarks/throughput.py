@@ -8,7 +8,6 @@ of one step of each contender there.
 """
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.harness import Measured, Options, Series
-from benchmarks.machine_peaks import Peaks, machine_peaks, synchronize
+from benchmarks.machine_peaks import Peaks, machine_peaks, seconds_on
 from benchmarks.report import number, table
 from benchmarks.throughput_figure import Point, draw_roofline
 from dcam_dist.config import Config, load_config
@@ -115,15 +114,7 @@ def _step(one: _Contender, device: str) -> list[float]:
         one.engine.step,
         extract,
     )
-    return [_seconds(part, device) for part in parts]
-
-
-def _seconds(work: Callable[[], object], device: str) -> float:
-    synchronize(device)
-    started = time.perf_counter()
-    work()
-    synchronize(device)
-    return time.perf_counter() - started
+    return [seconds_on(device, part) for part in parts]
 
 
 def _series(name: str, one: _Contender, edge: int) -> list[Series]:

@@ -16,7 +16,27 @@ from torch.utils._pytree import tree_leaves
 _ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 
 
-class StorageMeter(TorchDispatchMode):
+class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Is shown every operator that runs while it is entered."""
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run the operator and look at it."""
+        made = func(*args, **(kwargs or {}))
+        self.look_at(func, _tensors((args, kwargs)), _tensors(made))
+        return made
+
+    def look_at(self, func: Callable[..., Any], given: list[torch.Tensor], made: list[torch.Tensor]) -> None:
+        """An operator, the tensors that it was given and those that it made."""
+        raise NotImplementedError
+
+
+class StorageMeter(_Watching):
     """Counts the storages of all tensors that operators make while it is entered, from making to freeing.
 
     Views and in-place operators share a storage, which counts once.
@@ -31,19 +51,10 @@ class StorageMeter(TorchDispatchMode):
         self.held_bytes = self.peak_bytes = 0
         self._known: dict[int, int] = {}
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run the operator and count what it made."""
-        made = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, torch.Tensor):
-                self.count(leaf)
-        return made
+    def look_at(self, func: Callable[..., Any], given: list[torch.Tensor], made: list[torch.Tensor]) -> None:
+        """Count what was made."""
+        for tensor in made:
+            self.count(tensor)
 
     def count(self, tensor: torch.Tensor) -> None:
         """Count a tensor's storage, if it is not counted already."""
@@ -63,7 +74,7 @@ class StorageMeter(TorchDispatchMode):
         self.held_bytes -= self._known.pop(key)
 
 
-class TrafficMeter(TorchDispatchMode):
+class TrafficMeter(_Watching):
     """Adds up the bytes of what operators read and write while it is entered; views and bare memory move nothing.
 
     An operator that reads a tensor twice, or keeps one in a cache, moves more or less than that.
@@ -76,19 +87,12 @@ class TrafficMeter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.moved_bytes = 0
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Run the operator and count."""
-        made = func(*args, **(kwargs or {}))
-        if (
-            not getattr(func, "is_view", False)
-            and str(getattr(func, "overloadpacket", "")).rpartition(".")[2] not in _ALLOCATING
-        ):
-            leaves = tree_leaves((args, kwargs, made))
-            self.moved_bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, torch.Tensor))
-        return made
+    def look_at(self, func: Callable[..., Any], given: list[torch.Tensor], made: list[torch.Tensor]) -> None:
+        """Count what was read and written."""
+        name = str(getattr(func, "overloadpacket", "")).rpartition(".")[2]
+        moves = not getattr(func, "is_view", False) and name not in _ALLOCATING
+        self.moved_bytes += sum(tensor.nbytes for tensor in (*given, *made)) if moves else 0
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]

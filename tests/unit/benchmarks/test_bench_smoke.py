@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import codec, ingest_throughput, peers, peers_cycle, peers_loading, peers_step, streaming
+from benchmarks import codec, fast_path, ingest_throughput, peers, peers_cycle, peers_loading, peers_step, streaming
 from benchmarks.__main__ import main
 from benchmarks.clustering_cases import SMOKE
-from benchmarks.compare import LARGER_IS_BETTER, SMALLER_IS_BETTER
+from benchmarks.compare import LARGER_IS_BETTER, SMALLER_IS_BETTER, TIMED
 from benchmarks.harness import Options, Series
 from benchmarks.suite import SUITE, load
+from dcam_dist.models import convolution, passes
 
 REPOSITORY = Path(__file__).parents[3]
 USUAL = {name for name, entry in SUITE.items() if not entry.by_name}
@@ -50,6 +51,8 @@ class TestWholeSuite:
             assert (folder / name / f"{name}.md").read_text().startswith(f"# {tree['title']}")
             assert tree["profile"] == "cpu-smoke" and tree["repeats"] == 1
             assert tree["series"] or tree["targets"]
+            timed = [series for series in tree["series"] if series["unit"] in TIMED]
+            assert all(sample > 0 for series in timed for sample in series["samples"]), name
         print(json.dumps({name: tree["duration_s"] for name, tree in results.items()}))
 
     def test_the_page_of_all_names_them(self, folder, results):
@@ -68,7 +71,8 @@ class TestWholeSuite:
         assert [target["series"]["name"][0] for target in found["targets"]] == ["1", "1", "2", "3", "4", "2"]
         assert found["details"]["disk_bytes"]["persistent_dataset"] > found["details"]["disk_bytes"]["store"]
 
-    def test_codecs_and_chunk_sizes_are_all_measured(self, results):
+    def test_codecs_and_chunk_sizes_are_all_measured(self, folder, results):
+        assert (folder / "codec" / "codec.md").read_text().count("\n## ") == 4
         measured = next(iter(results["codec"]["details"].values()))
         assert set(measured["bytes"]) == {codec.AS_STORED, *codec.CODECS}
         assert all(size > 0 for size in measured["bytes"].values())
@@ -214,3 +218,13 @@ def test_a_profile_of_a_card_that_is_not_here_is_refused(tmp_path, capsys):
         pytest.skip("there is a card here")
     assert main(["run", "memory", "--profile", "a100", "--out", str(tmp_path)]) == 4
     assert "no NVIDIA A100 here" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_fast_paths_choices_are_compared_and_put_back(tmp_path):
+    before = passes._CPU_SLAB, convolution._is_unfolded
+    found = fast_path.fast_path(Options("cpu-smoke", repeats=1, cores=1, seed=0, scratch=tmp_path))
+    assert (passes._CPU_SLAB, convolution._is_unfolded) == before
+    assert passes._CPU_SLAB == 2**fast_path.CHOSEN
+    assert len(found.targets) == 2 and len(found.tables) == 4
+    assert all(sample > 0 for series in found.series for sample in series.samples)
