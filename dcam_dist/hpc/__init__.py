@@ -1,1 +1,1 @@
-"""What a cluster is told and asked: batch jobs, checks before work starts, the state of a run, the health of a machine."""
+"""What a cluster is told and asked: batch jobs, checks before work, the state of a run, the health of a machine."""
