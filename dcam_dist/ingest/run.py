@@ -81,7 +81,7 @@ def ingest(
         strict: Count every case set aside as a failure in the summary's ``exit_code``.
         assume_hu: Take DICOM without rescale tags for HU.
         scheduler: Address of a running Dask scheduler whose workers do the work; it is left running.
-        slurm: Site file by which Slurm jobs are asked for that do the work (``config.slurm_site``).
+        slurm: Site file by which Slurm jobs are asked for that do the work (``config.site``).
         progress: Called at the start and after each case.
         looked: Called with the files found and the files read, while scans are searched for.
 

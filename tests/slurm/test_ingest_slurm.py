@@ -14,7 +14,7 @@ from support.processes import dcam_dist, start_python
 
 from benchmarks.ingest_kills import tree_hash
 from dcam_dist.config.schema import IngestConfig
-from dcam_dist.config.slurm_site import SlurmSite
+from dcam_dist.config.site import Site
 from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.ingest.crews import slurm_jobs
 from dcam_dist.ingest.crews.slurm import slurm_crew
@@ -28,9 +28,9 @@ SETTINGS = ("grid.shape=[32,32,32]", "ingest.workers=1")
 
 
 def _site(folder, **changes):
-    return SlurmSite(
-        **{"jobs": 2, "memory_gb": 2, "walltime": "00:10:00", "interface": "lo", "logs": folder / "logs", **changes}
-    )
+    workers = {"jobs": 2, "memory_gb": 2, "time": "00:10:00", "interface": "lo", "logs": folder / "logs"}
+    python = changes.pop("python", None)
+    return Site.model_validate({"python": python, "workers": {**workers, **changes}})
 
 
 def _queue():
@@ -49,7 +49,7 @@ def test_jobs_make_what_one_process_makes_and_leave_no_key(slurm, tmp_path):
     assert dcam_dist("ingest", table, *SETTINGS, "--out", tmp_path / "a.zarr").returncode == 0
     shutil.copy(tmp_path / "a.private.json", tmp_path / "b.private.json")
     site = tmp_path / "site.yaml"
-    site.write_text(f"jobs: 2\nmemory_gb: 2\npartition: cpu\ninterface: lo\nlogs: {tmp_path}/logs\n")
+    site.write_text(f"workers: {{jobs: 2, memory_gb: 2, partition: cpu, interface: lo, logs: {tmp_path}/logs}}\n")
     result = dcam_dist("ingest", table, *SETTINGS, "--out", tmp_path / "b.zarr", "--slurm", site)
     assert result.returncode == 0, result.stderr
     assert tree_hash(tmp_path / "b.zarr") == tree_hash(tmp_path / "a.zarr")
@@ -91,7 +91,7 @@ def test_a_job_that_is_cancelled_is_replaced_and_its_case_done_elsewhere(slurm, 
 def test_a_killed_ingest_leaves_no_job_and_its_key_goes_with_the_next_call(slurm, tmp_path):
     table = write_phantom_cohort(tmp_path / "scans", cases=6, matrix=96, format="nifti")
     site = tmp_path / "site.yaml"
-    site.write_text(f"jobs: 2\nmemory_gb: 2\ninterface: lo\nlogs: {tmp_path}/logs\n")
+    site.write_text(f"workers: {{jobs: 2, memory_gb: 2, interface: lo, logs: {tmp_path}/logs}}\n")
     arguments = ["ingest", str(table), *SETTINGS, "--out", str(tmp_path / "c.zarr"), "--slurm", str(site)]
     process = start_python(["-m", "dcam_dist", *arguments])
     _wait(lambda: list(tmp_path.glob("c.zarr/cases/*/zarr.json")))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dcam_dist.config.slurm_site import load_slurm_site
+from dcam_dist.config.site import load_site
 from dcam_dist.errors import UsageError
 from dcam_dist.ingest.crews.crew import CrewOf
 from dcam_dist.ingest.crews.running import check_address, running_crew
-from dcam_dist.ingest.crews.slurm import require_slurm, slurm_crew
+from dcam_dist.ingest.crews.slurm import require_slurm, slurm_crew, workers_of_site
 
 
 def choose_crew(
@@ -23,14 +23,15 @@ def choose_crew(
         sources: Files and folders of the scans.
 
     Raises:
-        UsageError: When both are given, or the address or the site file is malformed.
+        UsageError: When both are given, or the address or the site file is malformed or has no workers.
         EnvironmentFault: When Slurm or dask-jobqueue is missing.
     """
     if scheduler and slurm:
         raise UsageError("--scheduler and --slurm exclude each other: a running cluster, or jobs of its own")
     seen = tuple(source.absolute() for source in sources)
     if slurm:
-        site = load_slurm_site(Path(slurm))
+        site = load_site(Path(slurm))
+        workers_of_site(site)
         require_slurm()
         return partial(slurm_crew, site, cohort.absolute(), seen)
     if scheduler is None:

@@ -13,8 +13,8 @@ import dask
 from distributed import Client
 from distributed.utils import get_ip_interface
 
-from dcam_dist.config.slurm_site import SlurmSite
-from dcam_dist.errors import EnvironmentFault
+from dcam_dist.config.site import Site, WorkerJobs
+from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.ingest.crews import parent_death
 from dcam_dist.ingest.crews.crew import SCHEDULER_SETTINGS, WORKER_SETTINGS, Crew, undisturbed
 from dcam_dist.ingest.crews.folders import passing_folder, private_folder
@@ -40,11 +40,11 @@ def require_slurm() -> None:
 
 
 @contextmanager
-def slurm_crew(site: SlurmSite, cohort: Path, sources: Sequence[Path], cases: int) -> Iterator[Crew]:
+def slurm_crew(site: Site, cohort: Path, sources: Sequence[Path], cases: int) -> Iterator[Crew]:
     """Ask Slurm for jobs of one worker each, and cancel them in the end.
 
     Args:
-        site: How jobs are asked for.
+        site: How jobs are asked for, in its section ``workers``.
         cohort: The store, absolute, on a shared file system.
         sources: What the workers must be able to read, absolute.
         cases: No more jobs than cases are asked for.
@@ -52,37 +52,52 @@ def slurm_crew(site: SlurmSite, cohort: Path, sources: Sequence[Path], cases: in
     Raises:
         EnvironmentFault: When the interface is not there, or Slurm refuses the job; nothing is made then.
     """
-    _refuse_bad_interface(site.interface)
+    workers = workers_of_site(site)
+    _refuse_bad_interface(workers.interface)
     _refuse_bad_job(_job_script(site))
-    private_folder(site.logs)
-    jobs = min(site.jobs, cases)
+    private_folder(workers.logs)
+    jobs = min(workers.jobs, cases)
     with (
         undisturbed(),
-        passing_folder(site.logs, "keys") as keys,
+        passing_folder(workers.logs, "keys") as keys,
         dask.config.set({**SCHEDULER_SETTINGS, **WORKER_SETTINGS, "temporary-directory": str(keys)}),
         marked_ground(cohort, sources) as ground,
         _cluster(site, keys) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         cluster.scale(jobs=jobs)
-        yield Crew(client, tend_jobs(cluster, client, jobs, site.logs), "raise memory_gb in the site file", ground)
+        yield Crew(
+            client, tend_jobs(cluster, client, jobs, workers.logs), "raise workers.memory_gb in the site file", ground
+        )
 
 
-def job_options(site: SlurmSite) -> dict[str, Any]:
+def workers_of_site(site: Site) -> WorkerJobs:
+    """The section of the workers.
+
+    Raises:
+        UsageError: When the site file has none.
+    """
+    if site.workers is None:
+        raise UsageError("workers: the site file has no such section, which says how --slurm asks for its workers")
+    return site.workers
+
+
+def job_options(site: Site) -> dict[str, Any]:
     """Arguments of ``SLURMCluster``."""
+    workers = workers_of_site(site)
     return {
-        "queue": site.partition,
+        "queue": workers.partition,
         "account": site.account,
-        "walltime": site.walltime,
+        "walltime": workers.time,
         "cores": 1,
         "processes": 1,
-        "memory": f"{site.memory_gb}GB",
-        "interface": site.interface,
-        "python": str(site.python) if site.python else None,
-        "local_directory": site.scratch,
-        "log_directory": str(site.logs),
+        "memory": f"{workers.memory_gb}GB",
+        "interface": workers.interface,
+        "python": site.interpreter,
+        "local_directory": workers.scratch,
+        "log_directory": str(workers.logs),
         "job_name": "dcam-ingest",
-        "job_extra_directives": list(site.directives),
+        "job_extra_directives": list(workers.directives),
         "job_script_prologue": ["umask 077", "export PYTHONWARNINGS=ignore", *_worker_environment(), *site.prologue],
         "worker_extra_args": [
             "--dashboard-address",
@@ -96,7 +111,7 @@ def job_options(site: SlurmSite) -> dict[str, Any]:
 
 
 @contextmanager
-def _cluster(site: SlurmSite, keys: Path) -> Iterator[Any]:
+def _cluster(site: Site, keys: Path) -> Iterator[Any]:
     from dask_jobqueue.slurm import SLURMCluster
 
     with warnings.catch_warnings():
@@ -104,7 +119,9 @@ def _cluster(site: SlurmSite, keys: Path) -> Iterator[Any]:
         try:
             cluster = SLURMCluster(security=file_security(keys), silence_logs=logging.CRITICAL, **job_options(site))
         except (ValueError, OSError, RuntimeError) as error:
-            raise EnvironmentFault(f"no Dask scheduler on interface {site.interface}: {error}") from None
+            raise EnvironmentFault(
+                f"no Dask scheduler on interface {workers_of_site(site).interface}: {error}"
+            ) from None
     with cluster:
         yield cluster
 
@@ -122,7 +139,7 @@ def _refuse_bad_interface(name: str) -> None:
         raise EnvironmentFault(f"no Dask scheduler on interface {name}: {error}") from None
 
 
-def _job_script(site: SlurmSite) -> str:
+def _job_script(site: Site) -> str:
     """A job as those of the crew, before there is a scheduler, a key or a folder of logs."""
     from dask_jobqueue.slurm import SLURMJob
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dcam_dist.config.slurm_site import load_slurm_site
+from dcam_dist.config.site import load_site
 from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.ingest.crews import slurm_jobs
 from dcam_dist.ingest.crews.choice import choose_crew
@@ -18,7 +18,7 @@ from dcam_dist.ingest.crews.running import difference, versions_here
 from dcam_dist.ingest.crews.slurm import job_options, slurm_crew
 from dcam_dist.ingest.crews.tls import file_security
 
-EXAMPLE = Path(__file__).parents[3] / "configs" / "sites" / "dask_slurm_example.yaml"
+EXAMPLE = Path(__file__).parents[3] / "configs" / "sites" / "generic.yaml"
 SITE = {"jobs": "2", "interface": "lo", "logs": "/tmp/logs"}  # noqa: S108
 
 
@@ -31,12 +31,14 @@ class Clock:
 
 def _site_file(folder, **changes):
     path = folder / "site.yaml"
-    path.write_text("".join(f"{key}: {value}\n" for key, value in {**SITE, **changes}.items() if value is not None))
+    keys = {**SITE, **changes}
+    lines = [f"  {key}: {value}\n" for key, value in keys.items() if value is not None]
+    path.write_text("workers:\n" + "".join(lines))
     return path
 
 
 def test_the_shipped_example_is_a_site_file_and_becomes_a_job_of_one_core():
-    site = load_slurm_site(EXAMPLE)
+    site = load_site(EXAMPLE)
     options = job_options(site)
     assert (options["cores"], options["processes"], options["memory"]) == (1, 1, "4.0GB")
     assert options["job_script_prologue"][0] == "umask 077"
@@ -47,22 +49,28 @@ def test_the_shipped_example_is_a_site_file_and_becomes_a_job_of_one_core():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"job": "3"}, r"site\.yaml: unknown key job; did you mean jobs\?"),
-        ({"interface": None, "interfac": "lo"}, r"unknown key interfac; did you mean interface\?"),
+        ({"job": "3"}, r"site\.yaml: unknown key workers.job; did you mean workers.jobs\?"),
+        ({"interface": None, "interfac": "lo"}, r"unknown key workers.interfac; did you mean workers.interface\?"),
         ({"jobs": "0"}, "jobs: .*greater than 0"),
         ({"interface": None}, "interface: Field required"),
-        ({"walltime": "soon"}, "walltime: "),
+        ({"time": "soon"}, "time: "),
         ({"logs": "relative"}, "logs is an absolute path"),
         ({"logs": "'/a folder'"}, "without spaces"),
         ({"partition": "'cpu; rm'"}, "partition: "),
-        ({"prologue": '["a\\nb"]'}, "prologue"),
+        ({"directives": '["a\\nb"]'}, "directives"),
         ({"memory_gb": "0.1"}, "memory_gb: "),
     ],
 )
 def test_a_wrong_site_file_is_one_line(tmp_path, changes, line):
     with pytest.raises(UsageError, match=line) as caught:
-        load_slurm_site(_site_file(tmp_path, **changes))
+        load_site(_site_file(tmp_path, **changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_site_file_without_workers_is_refused_by_an_ingest_that_wants_some(tmp_path):
+    (tmp_path / "site.yaml").write_text("account: me\n")
+    with pytest.raises(UsageError, match="workers: the site file has no such section"):
+        choose_crew(None, tmp_path / "site.yaml", tmp_path, [])
 
 
 def test_the_choice_of_a_crew(tmp_path, monkeypatch):
@@ -106,7 +114,7 @@ def test_a_well_formed_address_is_taken(tmp_path, address):
 
 
 def test_slurm_is_checked_before_a_folder_is_made(tmp_path):
-    site = load_slurm_site(_site_file(tmp_path, interface="nosuch0", logs=tmp_path / "logs"))
+    site = load_site(_site_file(tmp_path, interface="nosuch0", logs=tmp_path / "logs"))
     with pytest.raises(EnvironmentFault, match="interface nosuch0"), slurm_crew(site, tmp_path, [], 3):
         pass
     assert not (tmp_path / "logs").exists()
