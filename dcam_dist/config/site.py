@@ -1,10 +1,10 @@
-"""A site file: how jobs are asked for on one cluster. ``submit`` reads it, and ``ingest --slurm`` its section ``workers``."""
+"""A site file: how one cluster is asked for jobs. ``submit`` reads it, ``ingest --slurm`` its section ``workers``."""
 
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from dcam_dist.config.loading import first_problem, read_yaml
 from dcam_dist.config.schema import Positive, Section
@@ -84,7 +84,7 @@ class Site(Section):
     """Network interface of gloo and NCCL; null: the one that leads to the first node."""
     prologue: tuple[Line, ...] = ()
     """Shell lines before the work starts, e.g. ``module load …``."""
-    environment: dict[Name, Line] = {}
+    environment: dict[Name, Line] = Field(default_factory=dict)
     settings: tuple[Line, ...] = ()
     """Settings of every training here, as ``section.key=value``, e.g. ``data.stage=$TMPDIR``: each node expands it."""
     leave_seconds: Positive = 300
@@ -118,6 +118,18 @@ def load_site(path: Path | None) -> Site:
         return Site.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_problem(error, Site)}") from None
+
+
+def check_walltime(text: str) -> None:
+    """Refuse what is no time of a job.
+
+    Raises:
+        UsageError: It is not ``HH:MM:SS`` or ``D-HH:MM:SS``.
+    """
+    try:
+        TypeAdapter(Walltime).validate_python(text)
+    except ValidationError:
+        raise UsageError(f"--time {text}: write HH:MM:SS or D-HH:MM:SS") from None
 
 
 def seconds_of(walltime: str) -> int:

@@ -1,0 +1,64 @@
+"""``submit``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dcam_dist.commands.options import ConfigFile
+from dcam_dist.hpc.job import JobName
+
+PIPELINE: tuple[JobName, ...] = ("ingest", "train", "evaluate", "maps")
+
+
+def submit(
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, e.g. data.cohort=C.zarr output=RUN.")
+    ] = None,
+    config: ConfigFile = None,
+    site: Annotated[
+        Path | None, typer.Option("--site", help="Site file; the shipped ones are in configs/sites/.")
+    ] = None,
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate and maps, one after another.")
+    ] = False,
+    job: Annotated[
+        Literal["ingest", "train", "evaluate", "maps", "benchmarks"], typer.Option("--job", help="Without --pipeline.")
+    ] = "train",
+    scans: Annotated[
+        list[Path] | None, typer.Option("--scans", help="DICOM folders, image files or a cases.csv. Repeat.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Nodes of the training.")] = None,
+    gpus: Annotated[int | None, typer.Option("--gpus", min=0, help="GPUs of each; without: the site's.")] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", metavar="[D-]HH:MM:SS", help="Of the training; without: the site's.")
+    ] = None,
+    array: Annotated[int, typer.Option("--array", min=0, help="Tasks among which the ingest is divided.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the scripts whole; nothing is written.")] = False,
+) -> None:
+    """Submit a training, or the whole study, as batch jobs: requeued until done, told to leave before the time is over.
+
+    A job of exit code 75 goes back into the queue. Logs, scripts and records are in RUN/jobs; dcam-dist status RUN.
+    """
+    from dcam_dist.config import load_config
+    from dcam_dist.config.site import check_walltime, load_site
+    from dcam_dist.hpc.pipeline import Wanted, refuse_missing, study
+    from dcam_dist.hpc.script import render
+    from dcam_dist.hpc.submit import command, submit_jobs
+
+    loaded, place = load_config(config, settings or []), load_site(site)
+    if time is not None:
+        check_walltime(time)
+    wanted = Wanted(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array)
+    kinds = [kind for kind in PIPELINE if kind != "ingest" or scans] if pipeline else [job]
+    jobs = study(wanted, place, kinds)
+    refuse_missing(wanted, kinds)
+    if dry_run:
+        for number, one in enumerate(jobs):
+            after = [f"ID_OF_{jobs[number - 1].name}"] if number else []
+            typer.echo(f"# ==== {one.name}: {' '.join(command(one, after))} ====\n{render(one, place)}")
+        return
+    for record in submit_jobs(jobs, place):
+        waits = f" after {', '.join(record.after)}" if record.after else ""
+        typer.echo(f"{record.name}: job {record.job_id}{waits}; log {record.log}")
+    typer.echo(f"results: {jobs[-1].folder.parent}; how they stand: dcam-dist status {jobs[-1].folder.parent}")

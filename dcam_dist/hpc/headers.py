@@ -1,0 +1,84 @@
+"""What a scheduler reads of a batch script: the lines that begin with ``#SBATCH``, ``#PBS`` or ``#BSUB``."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from dcam_dist.config.site import Site, seconds_of
+from dcam_dist.hpc.job import BatchJob
+
+NOT_RUN = "This has not been run on a real {} site: read it, then hand it to {} yourself."
+
+
+def header(job: BatchJob, site: Site) -> list[str]:
+    """The lines for the site's scheduler."""
+    return {"slurm": _slurm, "pbs": _pbs, "lsf": _lsf}[site.scheduler](job, site)
+
+
+def _slurm(job: BatchJob, site: Site) -> list[str]:
+    options = {
+        "job-name": f"dcam-{job.name}",
+        "account": site.account,
+        "partition": job.partition,
+        "nodes": job.nodes,
+        "ntasks-per-node": 1,
+        "cpus-per-task": job.cores,
+        "mem": f"{job.memory_gb}G" if job.memory_gb else None,
+        "time": job.time,
+        "array": f"1-{job.tasks}" if job.tasks else None,
+        "signal": f"B:USR1@{site.leave_seconds}",
+        "open-mode": "append",
+        "output": job.folder / f"{job.name}-{'%A_%a' if job.tasks else '%j'}.log",
+    }
+    gpus = [site.gpu_request.format(gpus=job.gpus)] if job.gpus else []
+    return [f"#SBATCH {option}" for option in (*_given(options), *gpus, "--requeue", *job.directives)]
+
+
+def _pbs(job: BatchJob, site: Site) -> list[str]:
+    memory = f"{job.memory_gb}gb" if job.memory_gb else None
+    chunk = {"ncpus": job.cores, "mpiprocs": 1, "ngpus": job.gpus or None, "mem": memory}
+    select = ":".join([f"select={job.nodes}", *(f"{name}={value}" for name, value in chunk.items() if value)])
+    options = {
+        "-N": f"dcam-{job.name}",
+        "-A": site.account,
+        "-q": job.partition,
+        "-l": f"{select} -l place=scatter -l walltime={_hours(job.time)}",
+        "-J": f"1-{job.tasks}" if job.tasks else None,
+        "-r": "y",
+        "-j": "oe",
+        "-o": job.folder,
+    }
+    lines = [f"#PBS {name} {value}" for name, value in options.items() if value is not None]
+    return [*_said("PBS", "qsub"), *lines, *(f"#PBS {line}" for line in job.directives)]
+
+
+def _lsf(job: BatchJob, site: Site) -> list[str]:
+    hours, minutes, _ = _hours(job.time).split(":")
+    options = {
+        "-J": f"dcam-{job.name}" + (f"[1-{job.tasks}]" if job.tasks else ""),
+        "-P": site.account,
+        "-q": job.partition,
+        "-n": job.nodes * job.cores,
+        "-R": f'"span[ptile={job.cores}]"',
+        "-gpu": f'"num={job.gpus}/host"' if job.gpus else None,
+        "-M": f"{job.memory_gb}GB" if job.memory_gb else None,
+        "-W": f"{hours}:{minutes}",
+        "-wa": "USR1",
+        "-wt": max(1, site.leave_seconds // 60),
+        "-Q": "75",
+        "-oo": job.folder / f"{job.name}-%J{'_%I' if job.tasks else ''}.log",
+    }
+    lines = [f"#BSUB {name} {value}" for name, value in options.items() if value is not None]
+    return [*_said("LSF", "bsub < SCRIPT"), *lines, *(f"#BSUB {line}" for line in job.directives)]
+
+
+def _given(options: dict[str, Any]) -> Iterable[str]:
+    return (f"--{name}={value}" for name, value in options.items() if value is not None)
+
+
+def _said(scheduler: str, command: str) -> list[str]:
+    return [f"# {NOT_RUN.format(scheduler, command)}"]
+
+
+def _hours(walltime: str) -> str:
+    seconds = seconds_of(walltime)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -1,0 +1,85 @@
+"""Hand jobs to Slurm, each after the one before."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+
+from dcam_dist.config.site import Site
+from dcam_dist.errors import EnvironmentFault, UsageError
+from dcam_dist.hpc.job import BatchJob
+from dcam_dist.hpc.script import render
+from dcam_dist.runs.jobs import JobRecord, write_job
+
+ASK_S = 60.0
+"""Longest wait for an answer of Slurm."""
+
+
+def submit_jobs(jobs: Sequence[BatchJob], site: Site) -> list[JobRecord]:
+    """Submit all or none of the jobs, and leave a record of each in its folder.
+
+    Args:
+        jobs: Each waits until the one before has ended well, and is cancelled when that cannot happen any more.
+        site: Of the cluster.
+
+    Returns:
+        Their records, in the same order.
+
+    Raises:
+        UsageError: The site's scheduler is not Slurm.
+        EnvironmentFault: Slurm is not here, or refuses a job; those before it are cancelled then.
+    """
+    if site.scheduler != "slurm":
+        raise UsageError(
+            f"{site.scheduler}: only Slurm is submitted to; --dry-run shows the script, hand it in yourself"
+        )
+    if shutil.which("sbatch") is None:
+        raise EnvironmentFault("sbatch is not on this machine; run it on a login node of a Slurm cluster")
+    for job in jobs:
+        _ask(["sbatch", "--test-only"], job, render(job, site))
+    records: list[JobRecord] = []
+    try:
+        for job in jobs:
+            records.append(_submit(job, site, tuple(record.job_id for record in records[-1:])))
+    except BaseException:
+        if records:
+            subprocess.run(["scancel", *(record.job_id for record in records)], check=False, timeout=ASK_S)
+        raise
+    return records
+
+
+def command(job: BatchJob, after: Sequence[str]) -> list[str]:
+    """The command that hands in the job's script on its standard input."""
+    waits = [f"--dependency=afterok:{':'.join(after)}", "--kill-on-invalid-dep=yes"] if after else []
+    return ["sbatch", "--parsable", *waits]
+
+
+def _submit(job: BatchJob, site: Site, after: tuple[str, ...]) -> JobRecord:
+    script = render(job, site)
+    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    job_id = _ask(command(job, after), job, script).split(";")[0]
+    path = job.folder / f"{job_id}-{job.name}.sh"
+    path.write_text(script, encoding="utf-8")
+    log = job.folder / f"{job.name}-{job_id}{'_*' if job.tasks else ''}.log"
+    record = JobRecord(job_id, job.name, str(path), str(log), after, time.time(), job.tasks)
+    write_job(job.folder.parent, record)
+    return record
+
+
+def _ask(words: Sequence[str], job: BatchJob, script: str) -> str:
+    """Slurm's answer to a script.
+
+    Raises:
+        EnvironmentFault: It refuses it, or does not answer.
+    """
+    try:
+        asked = subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=ASK_S)
+    except subprocess.TimeoutExpired:
+        raise EnvironmentFault(f"Slurm does not answer within {ASK_S:.0f} s; try again later (sinfo)") from None
+    if asked.returncode:
+        told = " ".join(line.split("error:")[-1].strip() for line in asked.stderr.splitlines() if "error:" in line)
+        raise EnvironmentFault(
+            f"Slurm refuses the {job.name} job: {told or asked.stderr.strip()}; look at partition, account, nodes, "
+            "gpus, memory and time of the site file (sinfo shows what there is)"
+        )
+    return asked.stdout.strip()

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Evaluate finished runs and draw the maps of each one's typical cases, on this machine.
+#   launch_scripts/evaluate.sh RUN...
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+[ $# -gt 0 ] || { echo "usage: evaluate.sh RUN..." >&2; exit 2; }
+.venv/bin/dcam-dist evaluate "$@"
+for run in "$@"; do
+  .venv/bin/dcam-dist maps "$run"
+done

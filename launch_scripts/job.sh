@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# Functions of the batch jobs beside this file; `dcam-dist submit` copies them into the scripts that it renders.
+#   DCAM_PYTHON_CMD    words that start Python in a job (default: .venv/bin/python of this checkout)
+#   DCAM_ON_EACH_NODE  starts one command on each node (default: srun with one task a node)
+#   DCAM_RANKS         processes of a training on each node (default: one a GPU, or one)
+#   DCAM_GPUS          GPUs that each node must have (default: those that Slurm gave; 0: none)
+#   DCAM_HOST_SUFFIX   appended to the name of the first node, where the ranks meet
+#   DCAM_REQUEUES      how often the job may go back into the queue (default: 20)
+#   DCAM_JOBS          a folder where the job notes when it starts and how it ends, for `dcam-dist status`
+read -ra python <<<"${DCAM_PYTHON_CMD:-$PWD/.venv/bin/python}"
+read -ra on_each_node <<<"${DCAM_ON_EACH_NODE:-srun --ntasks-per-node=1 --kill-on-bad-exit=0}"
+export DCAM_GPUS=${DCAM_GPUS:-${SLURM_GPUS_ON_NODE:-0}}
+export DCAM_RANKS=${DCAM_RANKS:-$((DCAM_GPUS > 0 ? DCAM_GPUS : 1))}
+[ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK # srun has not taken it over since Slurm 22.05
+restart=${SLURM_RESTART_COUNT:-0}
+
+event() { # WHAT DETAIL...: one line for `dcam-dist status`
+  local job=${SLURM_ARRAY_JOB_ID:-${SLURM_JOB_ID:-0}}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+  [ -z "${DCAM_JOBS:-}" ] || echo "$(date -u +%FT%TZ) $*" >>"$DCAM_JOBS/$job.events" || true
+}
+
+run() { # COMMAND...: run it, hand on what asks for an end, and leave its exit code in $code
+  local child asked
+  "$@" &
+  child=$!
+  # srun hands SIGUSR1 on to its tasks, which save and leave with 75
+  trap 'asked=1; kill -USR1 "$child" 2>/dev/null || true' USR1 TERM
+  while :; do
+    asked=
+    wait "$child" && code=0 || code=$?
+    [ -n "$asked" ] || break # else it was the signal that ended the wait
+  done
+  trap - USR1 TERM
+}
+
+finish() { # CODE: the end of the job; one that was asked to leave goes back into the queue
+  local code=$1 requeues=${DCAM_REQUEUES:-20} why=
+  if [ "$code" = 75 ]; then
+    if ! command -v scontrol >/dev/null; then
+      why="scontrol is not here (a container?)"
+    elif [ "$restart" -ge "$requeues" ]; then
+      why="it has been requeued $restart times already"
+    elif [[ "$(scontrol -o show job "$SLURM_JOB_ID")" != *JobState=RUNNING* ]]; then
+      why="it was cancelled, or Slurm requeues it itself"
+    else
+      event "requeued exit=75 restart=$((restart + 1))"
+      scontrol requeue "$SLURM_JOB_ID" && exit 75
+      why="Slurm would not take it back"
+    fi
+    echo "job: asked to leave and saved; not requeued: $why. Submit it again to go on." >&2
+  fi
+  event "ended exit=$code"
+  exit "$code"
+}
+
+first_node() { # the address where the ranks meet
+  local name address
+  name=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  if [ -z "${DCAM_HOST_SUFFIX:-}" ] && ! getent hosts "$name" >/dev/null; then
+    address=$(scontrol -o show node "$name" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p') # as Slurm itself reaches it
+  fi
+  address=${address:-$name${DCAM_HOST_SUFFIX:-}}
+  [[ $address == *:* ]] && address="[$address]"
+  echo "$address"
+}
+
+event "started host=$(hostname) restart=$restart"

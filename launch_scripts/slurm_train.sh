@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Train on all nodes of a Slurm job; arguments go to `dcam-dist train`. From the checkout, which all nodes see:
+#   sbatch --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 --cpus-per-task=32 --time=24:00:00 --signal=B:USR1@300 --requeue \
+#     --open-mode=append launch_scripts/slurm_train.sh --config configs/paper.yaml data.cohort=cohort.zarr output=runs/dcam
+# `dcam-dist submit` writes that line for your site. Asked to leave (exit code 75), the job goes back into the queue.
+set -uo pipefail
+source launch_scripts/job.sh
+
+nodes=${SLURM_JOB_NUM_NODES:?this is a batch job: hand it to sbatch}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((${SLURM_CPUS_PER_TASK:-1} > DCAM_RANKS ? SLURM_CPUS_PER_TASK / DCAM_RANKS : 1))}
+port=$((12000 + SLURM_JOB_ID % 20000))
+expected=(--nodes "$nodes" --gpus "$DCAM_GPUS")
+meeting=(--standalone)
+if [ "$nodes" -gt 1 ]; then
+  endpoint=$(first_node):$port
+  expected+=(--meet "$endpoint")
+  meeting=(--nnodes="$nodes" --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="$SLURM_JOB_ID.$restart")
+fi
+for setting in "$@"; do
+  case $setting in
+  data.cohort=*) expected+=(--cohort "${setting#*=}") ;;
+  output=*) expected+=(--output "${setting#*=}") ;;
+  esac
+done
+
+run "${on_each_node[@]}" "${python[@]}" -m dcam_dist preflight "${expected[@]}"
+[ "$code" = 0 ] || finish "$code"
+run "${on_each_node[@]}" "${python[@]}" -m dcam_dist.launch "${meeting[@]}" --nproc-per-node="$DCAM_RANKS" --max-restarts=0 \
+  -m dcam_dist train "$@"
+finish "$code"
