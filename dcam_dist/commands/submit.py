@@ -52,12 +52,13 @@ def submit(
     wanted = Wanted(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array)
     kinds = [kind for kind in PIPELINE if kind != "ingest" or scans] if pipeline else [job]
     jobs = study(wanted, place, kinds)
-    refuse_missing(wanted, kinds)
     if dry_run:
         for number, one in enumerate(jobs):
             after = [f"ID_OF_{jobs[number - 1].name}"] if number else []
-            typer.echo(f"# ==== {one.name}: {' '.join(command(one, after))} ====\n{render(one, place)}")
+            how = " ".join(command(one, after)) if place.scheduler == "slurm" else place.scheduler
+            typer.echo(f"# ==== {one.name}: {how} ====\n{render(one, place)}")
         return
+    refuse_missing(wanted, kinds)
     for record in submit_jobs(jobs, place):
         waits = f" after {', '.join(record.after)}" if record.after else ""
         typer.echo(f"{record.name}: job {record.job_id}{waits}; log {record.log}")

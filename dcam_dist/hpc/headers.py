@@ -6,7 +6,7 @@ from typing import Any
 from dcam_dist.config.site import Site, seconds_of
 from dcam_dist.hpc.job import BatchJob
 
-NOT_RUN = "This has not been run on a real {} site: read it, then hand it to {} yourself."
+NOT_RUN = "This has not been run on a real {} site: read it, mkdir -p {}, then hand it to {} yourself."
 
 
 def header(job: BatchJob, site: Site) -> list[str]:
@@ -48,7 +48,7 @@ def _pbs(job: BatchJob, site: Site) -> list[str]:
         "-o": job.folder,
     }
     lines = [f"#PBS {name} {value}" for name, value in options.items() if value is not None]
-    return [*_said("PBS", "qsub"), *lines, *(f"#PBS {line}" for line in job.directives)]
+    return [_said("PBS", job, "qsub"), *lines, *(f"#PBS {line}" for line in job.directives)]
 
 
 def _lsf(job: BatchJob, site: Site) -> list[str]:
@@ -62,21 +62,19 @@ def _lsf(job: BatchJob, site: Site) -> list[str]:
         "-gpu": f'"num={job.gpus}/host"' if job.gpus else None,
         "-M": f"{job.memory_gb}GB" if job.memory_gb else None,
         "-W": f"{hours}:{minutes}",
-        "-wa": "USR1",
-        "-wt": max(1, site.leave_seconds // 60),
         "-Q": "75",
         "-oo": job.folder / f"{job.name}-%J{'_%I' if job.tasks else ''}.log",
     }
     lines = [f"#BSUB {name} {value}" for name, value in options.items() if value is not None]
-    return [*_said("LSF", "bsub < SCRIPT"), *lines, *(f"#BSUB {line}" for line in job.directives)]
+    return [_said("LSF", job, "bsub"), *lines, *(f"#BSUB {line}" for line in job.directives)]
 
 
 def _given(options: dict[str, Any]) -> Iterable[str]:
     return (f"--{name}={value}" for name, value in options.items() if value is not None)
 
 
-def _said(scheduler: str, command: str) -> list[str]:
-    return [f"# {NOT_RUN.format(scheduler, command)}"]
+def _said(scheduler: str, job: BatchJob, command: str) -> str:
+    return f"# {NOT_RUN.format(scheduler, job.folder, command)}"
 
 
 def _hours(walltime: str) -> str:

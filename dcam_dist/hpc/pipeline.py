@@ -102,12 +102,8 @@ def _train(wanted: Wanted, site: Site) -> BatchJob:
     run = _set(config.output, "output=RUN")
     gpus = site.train.gpus if wanted.gpus is None else wanted.gpus
     time = wanted.time or site.train.time
-    arguments = (
-        *_configuration(wanted),
-        f"data.cohort={_absolute(cohort)}",
-        f"output={_absolute(run)}",
-        *site.settings,
-    )
+    arguments = (*_configuration(wanted), "training.rank_logs=true", *site.settings)
+    arguments += (f"data.cohort={_absolute(cohort)}", f"output={_absolute(run)}")
     if site.scheduler != "slurm":  # only Slurm says in a job when it ends
         arguments += (f"training.max_minutes={(seconds_of(time) - site.leave_seconds) / 60:g}",)
     job = BatchJob("train", f"{site.scheduler}_train.sh", arguments, _folder(wanted), time, 1)

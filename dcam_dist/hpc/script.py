@@ -41,17 +41,16 @@ def render(job: BatchJob, site: Site) -> str:
 
 def _environment(job: BatchJob, site: Site) -> dict[str, str]:
     interface = {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface} if site.interface else {}
+    slurm = {"DCAM_ON_EACH_NODE": site.launcher_cmd, "DCAM_REQUEUES": str(site.requeues), **job.environment}
     return {
         **interface,
         **site.environment,
         "DCAM_PYTHON_CMD": site.interpreter,
-        "DCAM_ON_EACH_NODE": site.launcher_cmd,
         "DCAM_RANKS": str(job.ranks),
         "DCAM_GPUS": str(job.gpus),
         "DCAM_HOST_SUFFIX": site.hostname_suffix,
-        "DCAM_REQUEUES": str(site.requeues),
         "DCAM_JOBS": str(job.folder),
-        **job.environment,
+        **(slurm if site.scheduler == "slurm" else {}),
     }
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A Slurm of two nodes on this one machine, for tests: as root, without systemd, everything in one folder.
+# A Slurm of two nodes on this one machine, for tests: as root, without systemd, everything in one folder. A job of the partition
+# urgent preempts those of the partition cpu, which have 20 s to leave.
 #   tests/slurm/up.sh [--install] DIR     then: export SLURM_CONF=DIR/slurm.conf
 # --install fetches Debian's packages slurm-wlm and munge first. DIR must have a short path (it holds a socket).
 set -euo pipefail
@@ -34,7 +35,7 @@ SlurmctldPort=$(free_port)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge/socket
+AuthInfo=socket=$dir/munge/socket,cred_expire=5
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool/%n
 SlurmctldPidFile=$dir/pid/slurmctld.pid
@@ -51,13 +52,17 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,requeue_delay=1
 KillWait=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
 ReturnToService=2
 CONF
 for ((i = 1; i <= nodes; i++)); do
   echo "NodeName=n$i NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$(free_port) CPUs=$(nproc) RealMemory=6000" \
     >>"$dir/slurm.conf"
 done
-echo "PartitionName=cpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP" >>"$dir/slurm.conf"
+echo "PartitionName=cpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20" >>"$dir/slurm.conf"
+echo "PartitionName=urgent Nodes=n[1-$nodes] MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF" >>"$dir/slurm.conf"
 
 export SLURM_CONF=$dir/slurm.conf
 slurmctld -c
