@@ -24,7 +24,7 @@ from dcam_dist.config import Config, load_config
 from dcam_dist.ingest import ingest
 from dcam_dist.phantom import write_phantom_cohort
 from dcam_dist.planning import measured_pace, seconds_of_an_epoch
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 
 CONFIG = REPOSITORY / "configs" / "demo.yaml"
 GRID, SMOKE_GRID = (32, 64, 64), (16, 16, 16)

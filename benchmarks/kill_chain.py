@@ -15,7 +15,7 @@ import psutil
 
 from dcam_dist.errors import DataError
 from dcam_dist.runs import Checkpoint, latest_checkpoint, read_checkpoint
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 from dcam_dist.types import Phase
 
 WORK = re.compile(r"on \d+ training cases.*\n")

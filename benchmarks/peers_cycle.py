@@ -23,7 +23,7 @@ from benchmarks.report import number, table
 from benchmarks.watched import watched
 from dcam_dist.config import Config, load_config
 from dcam_dist.models import choose_precision
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 
 GRID, SMOKE_GRID = (32, 48, 48), (16, 16, 16)
 CASES, SMOKE_CASES = 23, 5

@@ -17,7 +17,7 @@ from benchmarks.launched import Launched, train_command
 from benchmarks.report import number, table
 from benchmarks.training_kills import SETTINGS, make_cohort
 from dcam_dist.runs import latest_checkpoint
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 
 RANKS, SMOKE_RANKS = (1, 2, 3, 4), (1, 2)
 EPOCHS = 5

@@ -16,7 +16,7 @@ from benchmarks.harness import Measured, Options, Series, Target
 from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
 from dcam_dist.phantom import write_phantom_cohort
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 RANKS = 2

@@ -1,18 +1,22 @@
 """A run's directory: resolved configuration, checkpoints, metrics."""
 
-from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
-from dcam_dist.runs.artefact_files import ClusterArtefact
-from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
-from dcam_dist.runs.checkpoint_files import fingerprint
-from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
-from dcam_dist.runs.directory import first_start, open_run_directory
-from dcam_dist.runs.feature_files import read_feature_file, read_features, write_features
-from dcam_dist.runs.lock import run_lock
-from dcam_dist.runs.metrics_log import MetricsLog, open_metrics
-from dcam_dist.runs.rank_logs import rank_log
-from dcam_dist.runs.restore import RestoredRun, check_training_cases, open_cohort_of, open_new_scans, restore_run
-from dcam_dist.runs.run_config import read_run_config
-from dcam_dist.runs.set_aside import SetAsideCase, read_set_aside, write_set_aside
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
+    from dcam_dist.runs.artefact_files import ClusterArtefact
+    from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
+    from dcam_dist.runs.checkpoint_files import fingerprint
+    from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
+    from dcam_dist.runs.directory import first_start, open_run_directory
+    from dcam_dist.runs.feature_files import read_feature_file, read_features, write_features
+    from dcam_dist.runs.lock import run_lock
+    from dcam_dist.runs.metrics_log import MetricsLog, open_metrics
+    from dcam_dist.runs.rank_logs import rank_log
+    from dcam_dist.runs.restore import RestoredRun, check_training_cases, open_cohort_of, open_new_scans, restore_run
+    from dcam_dist.runs.run_config import read_run_config
+    from dcam_dist.runs.set_aside import SetAsideCase, read_set_aside, write_set_aside
 
 __all__ = [
     "BestWeights",
@@ -46,3 +50,29 @@ __all__ = [
     "write_features",
     "write_set_aside",
 ]
+
+_HOMES = {
+    "artefact": ("artefact_of_run", "read_artefact", "write_artefact"),
+    "artefact_files": ("ClusterArtefact",),
+    "checkpoint": ("BestWeights", "Checkpoint", "EpochInHand"),
+    "checkpoint_files": ("fingerprint",),
+    "checkpoints": ("go_back", "latest_checkpoint", "read_checkpoint", "write_checkpoint"),
+    "directory": ("first_start", "open_run_directory"),
+    "feature_files": ("read_feature_file", "read_features", "write_features"),
+    "lock": ("run_lock",),
+    "metrics_log": ("MetricsLog", "open_metrics"),
+    "rank_logs": ("rank_log",),
+    "restore": ("RestoredRun", "check_training_cases", "open_cohort_of", "open_new_scans", "restore_run"),
+    "run_config": ("read_run_config",),
+    "set_aside": ("SetAsideCase", "read_set_aside", "write_set_aside"),
+}
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load a part on its first use: most take torch, and whoever asks how a run stands needs none."""
+        for module, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"dcam_dist.runs.{module}"), name)
+        raise AttributeError(f"module 'dcam_dist.runs' has no attribute {name!r}")

@@ -19,8 +19,9 @@ from dcam_dist.cohort.durable import sync
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, MODEL, ClusterArtefact, from_files, to_files
 from dcam_dist.runs.checkpoint_files import fingerprint
+from dcam_dist.runs.places import MANIFEST
 from dcam_dist.runs.restore import RestoredRun
-from dcam_dist.runs.sealed import MANIFEST, read_sealed, write_sealed
+from dcam_dist.runs.sealed import read_sealed, write_sealed
 
 TABLE = "clusters.csv"
 """Beside it: the cases that it was made of."""

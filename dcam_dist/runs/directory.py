@@ -11,11 +11,14 @@ from dcam_dist.cohort.durable import sync
 from dcam_dist.config import Config
 from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.runs.changes import accept_changes, check_keys
+from dcam_dist.runs.jobs import JOBS
+from dcam_dist.runs.live import STOP_FILE
 from dcam_dist.runs.lock import LOCK
 from dcam_dist.runs.places import FOLDER
 from dcam_dist.runs.run_config import CONFIG, UNFINISHED, write_run_config
 
 _LOG = logging.getLogger(__name__)
+_BEFORE_THE_FIRST_START = {LOCK, UNFINISHED, JOBS, STOP_FILE}
 _RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 
 
@@ -26,8 +29,8 @@ def open_run_directory(config: Config, *, fresh: bool = False, changes: Sequence
 
     Args:
         config: The resolved configuration.
-        fresh: Move a run that is there aside, whole, to ``RUN.old-1`` (the next free number), and begin anew. Not where
-            a scheduler or launcher has restarted the same command: that goes on.
+        fresh: Move a run that is there aside, whole but for ``RUN/jobs``, to ``RUN.old-1`` (the next free number), and
+            begin anew. Not where a scheduler or launcher has restarted the same command: that goes on.
         changes: Keys that may differ from the run's configuration; the others may not.
 
     Raises:
@@ -54,7 +57,7 @@ def open_run_directory(config: Config, *, fresh: bool = False, changes: Sequence
 
 
 def _begin(run: Path, config: Config) -> None:
-    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - {LOCK, UNFINISHED}):
+    if run.exists() and (not run.is_dir() or {path.name for path in run.iterdir()} - _BEFORE_THE_FIRST_START):
         raise UsageError(f"{run}: exists and holds no run; choose another output")
     run.mkdir(parents=True, exist_ok=True)
     write_run_config(run, config)
@@ -62,15 +65,19 @@ def _begin(run: Path, config: Config) -> None:
 
 
 def _begin_anew(run: Path, config: Config) -> None:
-    """The new directory is made beside and renamed into place with the lock in it: there is no moment without one."""
+    """The new directory is made beside and renamed into place with the lock in it: there is no moment without one.
+
+    So is ``RUN/jobs``, for the jobs that run at this moment log there.
+    """
     aside = next(path for number in count(1) if not (path := run.with_name(f"{run.name}.old-{number}")).exists())
     side = run.with_name(f".{run.name}.new")
     shutil.rmtree(side, ignore_errors=True)
     side.mkdir()
     write_run_config(side, config)
     run.rename(aside)
-    if (aside / LOCK).exists():
-        (aside / LOCK).rename(side / LOCK)
+    for name in (LOCK, JOBS):
+        if (aside / name).exists():
+            (aside / name).rename(side / name)
     side.rename(run)
     sync(run.parent)
     _LOG.info("%s: the run that was here is now %s", run, aside)

@@ -12,10 +12,10 @@ from typing import Any
 from dcam_dist.config import Config
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.runs.event_file import EventFile
+from dcam_dist.runs.metrics_lines import JSONL, read_metrics
 from dcam_dist.runs.mlflow_log import MlflowLog
 from dcam_dist.runs.run_config import replace_file
 
-JSONL = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
 
@@ -74,20 +74,6 @@ def open_metrics(run: Path, config: Config, completed_epochs: int) -> MetricsLog
     """
     folder = config.training.mlflow
     return MetricsLog(run, completed_epochs, MlflowLog(run, config, folder) if folder is not None else None)
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``, without any that was cut off or is damaged."""
-    path = run / JSONL
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("epoch"), int):
-            lines.append(line)
-    return lines
 
 
 def _append_whole(path: Path, line: bytes) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from dcam_dist.types import Phase, Position
 
 FOLDER = "checkpoints"
+MANIFEST = "MANIFEST.json"
+"""Written last: a checkpoint with one was once whole."""
 _NAME = re.compile(r"epoch-(\d+)-\d-([a-z]+)-(\d+)(?:\.(\d+))?")
 
 

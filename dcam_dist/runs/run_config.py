@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dcam_dist.cohort.durable import sync, write_file
 from dcam_dist.config import Config, dump_config, load_config
 from dcam_dist.errors import UsageError
 
@@ -37,6 +36,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: When it cannot be written.
     """
+    from dcam_dist.cohort.durable import sync, write_file  # with it come Zarr and Dask, which readers do without
+
     side = path.with_name(f".{path.name}")
     side.unlink(missing_ok=True)
     write_file(side, content)

@@ -9,8 +9,7 @@ from typing import Any
 from dcam_dist.cohort.durable import sync, write_file
 from dcam_dist.cohort.plain import open_plain
 from dcam_dist.errors import DataError
-
-MANIFEST = "MANIFEST.json"
+from dcam_dist.runs.places import MANIFEST
 
 
 def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:

@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.errors import Collapsed, DataError
+from dcam_dist.runs.metrics_lines import CROWDED_SHARE
 
 log = logging.getLogger(__name__)
 
-TELL_SHARE, STOP_SHARE = 0.90, 0.99
+STOP_SHARE = 0.99
 
 
 def refuse_collapse(size_K: NDArray[np.int64], epoch: int, *, tell: bool) -> None:
-    """Look at how the cases are spread over the clusters. Warns above ``TELL_SHARE``.
+    """Look at how the cases are spread over the clusters. Warns above ``CROWDED_SHARE``.
 
     Args:
         size_K: Cases of each cluster.
@@ -25,7 +26,7 @@ def refuse_collapse(size_K: NDArray[np.int64], epoch: int, *, tell: bool) -> Non
         Collapsed: When it does so later; what to do depends on the checkpoints that are left.
     """
     share = size_K.max() / size_K.sum()
-    if share <= TELL_SHARE:
+    if share <= CROWDED_SHARE:
         return
     found = f"epoch {epoch + 1}: one cluster holds {share:.0%} of the cases (sizes {'/'.join(map(str, size_K))})"
     if share > STOP_SHARE and epoch == 0:

@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from dcam_dist.runs.live import STOP_FILE
+
 log = logging.getLogger(__name__)
 
-STOP_FILE = "stop"
 TIME_LIMIT = "the time limit"
 SLOW_DISK_BYTES_S = 20e6  # written, brought down and read back, on a network file system that others use too
 LOOK_EVERY_S = 1.0  # a look at the stop file costs a network file system a request

@@ -2,9 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, SupportsFloat
 
+from dcam_dist.config import Config
 from dcam_dist.runs.rank_logs import RANK_LOGGER
 from dcam_dist.types import Position
 
@@ -17,6 +19,9 @@ class Progress(Protocol):
     A phase lasts until the next one is told, or until ``close``: what an epoch does besides (metrics, checkpoints)
     counts as part of the phase before it.
     """
+
+    def opened(self, config: Config) -> None:
+        """This start has the run's directory, with this configuration, and holds its lock until after ``close``."""
 
     def phase(self, position: Position, total: int, done: int = 0) -> None:
         """A phase begins.
@@ -38,12 +43,19 @@ class Progress(Protocol):
     def epoch(self, values: Mapping[str, Any]) -> None:
         """An epoch has ended with these metrics (``epoch_metrics``). Told on rank 0 alone."""
 
-    def close(self) -> None:
-        """Nothing will follow, for whatever reason. May be called twice."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing will follow. May be called twice.
+
+        Args:
+            error: Why, unless the run is done.
+        """
 
 
 class NoProgress:
     """Keeps silent: for ranks other than 0, and for those who call ``train`` as a function."""
+
+    def opened(self, config: Config) -> None:
+        """See ``Progress``."""
 
     def phase(self, position: Position, total: int, done: int = 0) -> None:
         """See ``Progress``."""
@@ -54,7 +66,7 @@ class NoProgress:
     def epoch(self, values: Mapping[str, Any]) -> None:
         """See ``Progress``."""
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """See ``Progress``."""
 
 
@@ -68,6 +80,10 @@ class PhaseLog:
         self._told, self._clock = told, clock
         self._position: Position | None = None
         self._since = 0.0
+
+    def opened(self, config: Config) -> None:
+        """See ``Progress``."""
+        self._told.opened(config)
 
     def phase(self, position: Position, total: int, done: int = 0) -> None:
         """See ``Progress``."""
@@ -85,12 +101,25 @@ class PhaseLog:
         """See ``Progress``."""
         self._told.epoch(values)
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """See ``Progress``."""
         self._end()
-        self._told.close()
+        self._told.close(error)
 
     def _end(self) -> None:
         if self._position is not None:
             log.info("%s: left after %.1f s", self._position, self._clock() - self._since)
         self._position = None
+
+
+@contextmanager
+def followed(config: Config, progress: Progress) -> Iterator[Progress]:
+    """Tell another, and this rank's log, of a start from the opening of its run to its end, and why it ends."""
+    told = PhaseLog(progress)
+    told.opened(config)
+    try:
+        yield told
+    except BaseException as error:
+        told.close(error)
+        raise
+    told.close()

@@ -29,14 +29,15 @@ from dcam_dist.runs import (
     run_lock,
     write_checkpoint,
 )
+from dcam_dist.runs.live import STOP_FILE
 from dcam_dist.training.boundary import Boundary
 from dcam_dist.training.cycle import run_cycle
 from dcam_dist.training.epoch_metrics import console_line, epoch_metrics
 from dcam_dist.training.job import TrainingJob, prepare_job
 from dcam_dist.training.keeping import checkpoint_of, resume, seed_generators
-from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, expected_save_s, hearing_signals
+from dcam_dist.training.leaving import Leaving, end_of_time, expected_save_s, hearing_signals
 from dcam_dist.training.precision import resolve_precision
-from dcam_dist.training.progress import NO_PROGRESS, PhaseLog, Progress
+from dcam_dist.training.progress import NO_PROGRESS, Progress, followed
 from dcam_dist.training.staging import stage_training_cases
 from dcam_dist.training.state import CycleState, EpochResult
 from dcam_dist.training.supervised import is_over, refuse_other_grades, run_supervised
@@ -85,6 +86,7 @@ def train(
         run = _open_run(config, context, stack, fresh=fresh, changes=changes)
         if config.training.rank_logs:
             stack.enter_context(rank_log(run, context.rank, context.world_size))
+        told = stack.enter_context(followed(config, progress if context.is_main else NO_PROGRESS))
         if context.is_main:
             leaving.run, leaving.end_s = run, end_of_time(config.training.max_minutes)
         checkpoint = _newest(run, config, job)
@@ -94,7 +96,7 @@ def train(
         else:
             state = _begin(job, checkpoint)
             job = replace(job, boundary=_boundary(job, run, leaving, checkpoint, state.position))
-            job = _followed(stage_training_cases(job, state), run, state, stack, progress)
+            job = _telling(stage_training_cases(job, state), run, state, stack, told)
             run_method = run_supervised if config.method == "supervised" else run_cycle
             epochs = run_method(job, state).position.epoch
         return TrainSummary(run, epochs, context.is_main)
@@ -152,14 +154,12 @@ def _begin(job: TrainingJob, checkpoint: Checkpoint | None) -> CycleState:
     return state
 
 
-def _followed(job: TrainingJob, run: Path, state: CycleState, stack: ExitStack, progress: Progress) -> TrainingJob:
+def _telling(job: TrainingJob, run: Path, state: CycleState, stack: ExitStack, told: Progress) -> TrainingJob:
     """The job with those who are told how it goes."""
-    main, metrics = job.context.is_main, list[MetricsLog]()
+    metrics = list[MetricsLog]()
     on_main(
         lambda: metrics.append(stack.enter_context(open_metrics(run, job.config, state.position.epoch))), job.context
     )
-    told = PhaseLog(progress if main else NO_PROGRESS)
-    stack.callback(told.close)
     return replace(job, progress=told, on_epoch=partial(_tell_epoch, job, told, metrics))
 
 

@@ -16,7 +16,7 @@ import torch
 from benchmarks.kill_chain import WORK, until
 from dcam_dist.metrics import match_to_previous
 from dcam_dist.runs import latest_checkpoint, read_checkpoint
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 from dcam_dist.types import Phase
 
 

@@ -17,7 +17,7 @@ from support.trainings import Training, start_training
 from benchmarks.kill_chain import differences
 from benchmarks.launched import Launched, train_command
 from dcam_dist.runs import latest_checkpoint
-from dcam_dist.runs.metrics_log import read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
 from dcam_dist.types import Position
 
 STRUCK = ("kill@", "stop@")

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from dcam_dist.commands import train_progress
+from dcam_dist.commands import standing
 from dcam_dist.commands.forecast import Forecast
-from dcam_dist.commands.train_progress import Bar, Lines, shown_training, view_for
+from dcam_dist.commands.standing import Standing
+from dcam_dist.commands.train_progress import Bar, Lines, Shown, shown_training, view_for
 from dcam_dist.config import load_config
 from dcam_dist.training.progress import NO_PROGRESS
 from dcam_dist.types import Phase, Position
@@ -28,7 +29,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def two_gib(monkeypatch):
-    monkeypatch.setattr(train_progress, "_memory_bytes", lambda: 2 * 2**30)
+    monkeypatch.setattr(standing, "_memory_bytes", lambda: 2 * 2**30)
 
 
 @pytest.fixture
@@ -62,8 +63,7 @@ def epoch(view, clock, number):
 
 def test_a_batch_log_gets_its_first_line_after_30_s_and_one_a_minute_from_then_on(clock):
     stream = io.StringIO()
-    view = view_for(stream, config(), clock)
-    assert isinstance(view, Lines)
+    view = Shown(stream, config(), clock)
     work(view, clock, 100)  # nothing has begun
     for number in range(3):
         epoch(view, clock, number)
@@ -83,7 +83,7 @@ def test_a_batch_log_gets_its_first_line_after_30_s_and_one_a_minute_from_then_o
 
 def test_a_log_goes_on_while_the_work_stands_still_and_the_rate_falls(clock):
     stream = io.StringIO()
-    view = Lines(stream, config(), clock)
+    view = Shown(stream, config(), clock)
     view.phase(Position(0, Phase.TRAIN), 100)
     work(view, clock, 30, 10)
     work(view, clock, 120)
@@ -96,7 +96,7 @@ def test_a_log_goes_on_while_the_work_stands_still_and_the_rate_falls(clock):
 
 def test_a_phase_that_was_begun_by_an_earlier_start_shows_its_volumes_and_its_own_rate(clock):
     stream = io.StringIO()
-    view = Lines(stream, config(), clock)
+    view = Shown(stream, config(), clock)
     view.phase(Position(1, Phase.TRAIN, 20), 100, 80)
     work(view, clock, 30, 2)
     assert "training 86 of 100 volumes, 0.20 volumes/s" in stream.getvalue()
@@ -110,7 +110,7 @@ def test_the_loss_is_read_now_and_then_and_by_the_caller_alone(clock):
             OnDevice.read += 1
             return 2.0
 
-    view = Lines(io.StringIO(), config(), clock)
+    view = Shown(io.StringIO(), config(), clock)
     view.phase(Position(0, Phase.TRAIN), 10_000)
     for _ in range(1000):
         clock.now += 0.01
@@ -122,7 +122,7 @@ def test_the_loss_is_read_now_and_then_and_by_the_caller_alone(clock):
 
 def test_a_supervised_run_may_end_early(clock):
     stream = io.StringIO()
-    view = Lines(stream, config("method=supervised", "supervised.validation_fraction=0.2"), clock)
+    view = Shown(stream, config("method=supervised", "supervised.validation_fraction=0.2"), clock)
     view.phase(Position(0, Phase.TRAIN), 60)
     work(view, clock, 30, 10)
     assert stream.getvalue().rstrip().endswith("at most 2 min left")  # 30 s of this epoch and 60 s of two others
@@ -184,8 +184,8 @@ def _terminal(columns, monkeypatch):
 
 def test_a_terminal_gets_a_bar_with_all_of_it(clock, monkeypatch):
     with _terminal(150, monkeypatch) as (stream, shows):
-        view = view_for(stream, config(), clock)
-        assert isinstance(view, Bar)
+        assert isinstance(view_for(stream, Standing(config(), clock)), Bar)
+        view = Shown(stream, config(), clock)
         view.tick()  # nothing has begun
         epoch(view, clock, 0)
         view.phase(Position(1, Phase.TRAIN), 30)
@@ -201,13 +201,13 @@ def test_a_terminal_gets_a_bar_with_all_of_it(clock, monkeypatch):
 def test_a_terminal_that_cannot_draw_gets_lines(kind, clock, monkeypatch):
     with _terminal(100, monkeypatch) as (stream, _):
         monkeypatch.delenv("TERM") if kind is None else monkeypatch.setenv("TERM", kind)
-        assert isinstance(view_for(stream, config(), clock), Lines)
+        assert isinstance(view_for(stream, Standing(config(), clock)), Lines)
 
 
 def test_a_log_line_stands_above_the_bar(clock, monkeypatch):
     with _terminal(150, monkeypatch) as (stream, shows):
         monkeypatch.setattr(sys, "stderr", stream)
-        view = view_for(stream, config(), clock)
+        view = Shown(stream, config(), clock)
         view.phase(Position(0, Phase.TRAIN), 30)
         sys.stderr.write("epoch 1/3, loss 1.5\n")
         seen = shows("epoch 1/3, loss 1.5\r\n")
@@ -224,7 +224,7 @@ def test_only_rank_0_shows_anything(monkeypatch, capfd):
     for name in ("LOCAL_RANK", "RANK"):
         monkeypatch.setenv(name, "0")
     with shown_training(config()) as view:
-        assert isinstance(view, Lines)
+        assert isinstance(view, Shown)
     assert capfd.readouterr() == ("", "")
 
 
@@ -233,6 +233,6 @@ def test_a_reader_that_went_away_does_not_end_the_training(clock):
         def write(self, _):
             raise BrokenPipeError
 
-    view = Lines(Gone(), config(), clock)
+    view = Shown(Gone(), config(), clock)
     view.phase(Position(0, Phase.TRAIN), 30)
     work(view, clock, 100, 1)

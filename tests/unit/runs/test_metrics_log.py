@@ -11,7 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dcam_dist.errors import EnvironmentFault
-from dcam_dist.runs.metrics_log import MetricsLog, read_metrics
+from dcam_dist.runs.metrics_lines import read_metrics
+from dcam_dist.runs.metrics_log import MetricsLog
 
 
 def record(epoch, loss=1.0):

@@ -10,10 +10,11 @@ from dcam_dist.config import load_config
 from dcam_dist.distributed import ProcessContext
 from dcam_dist.errors import StopRequested
 from dcam_dist.runs import latest_checkpoint
+from dcam_dist.runs.live import STOP_FILE
 from dcam_dist.training import epoch as epoch_module
 from dcam_dist.training import leaving, train
 from dcam_dist.training.boundary import Boundary
-from dcam_dist.training.leaving import STOP_FILE, Leaving, end_of_time, hearing_signals
+from dcam_dist.training.leaving import Leaving, end_of_time, hearing_signals
 from dcam_dist.training.state import CycleState
 from dcam_dist.types import Phase, Position
 

@@ -20,7 +20,11 @@ class Followed:
     """Writes down what it is told; asks the run to leave after so many volumes of one phase."""
 
     def __init__(self, leave_at=None):
-        self.phases, self.epochs, self.closed, self._leave_at = [], [], 0, leave_at
+        self.phases, self.epochs, self._leave_at = [], [], leave_at
+        self.opened_runs, self.closed = [], []
+
+    def opened(self, config):
+        self.opened_runs.append(config.output)
 
     def phase(self, position, total, done=0):
         self.phases.append([position, total, done, 0])
@@ -34,8 +38,8 @@ class Followed:
     def epoch(self, values):
         self.epochs.append(values["epoch"])
 
-    def close(self):
-        self.closed += 1
+    def close(self, error=None):
+        self.closed.append(type(error))
 
 
 def start(cohort, run, follower, **chosen):
@@ -60,7 +64,7 @@ def stopped(tmp_path_factory, small_cohort):
 
 
 def test_each_phase_is_told_with_its_volumes_and_those_done_by_an_earlier_start(stopped):
-    _, first, second, _ = stopped
+    run, first, second, _ = stopped
     told = [(position, total, done) for position, total, done, _ in first.phases]
     assert told == [
         (Position(0, Phase.EXTRACT), 9, 0),
@@ -74,7 +78,8 @@ def test_each_phase_is_told_with_its_volumes_and_those_done_by_an_earlier_start(
     assert second.phases[0] == [Position(1, Phase.TRAIN, 1), 12, 4, 8]
     assert [position for position, *_ in second.phases[-2:]] == [Position(3, Phase.EXTRACT), Position(3, Phase.CLUSTER)]
     assert (first.epochs, second.epochs) == ([0], [1, 2])
-    assert first.closed and second.closed
+    assert first.opened_runs == second.opened_runs == [run]
+    assert (first.closed, second.closed) == ([StopRequested], [type(None)])
 
 
 def test_metrics_are_those_of_a_run_that_was_never_stopped(stopped, tmp_path, small_cohort):
