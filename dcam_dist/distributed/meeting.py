@@ -23,6 +23,7 @@ from pathlib import Path
 import psutil
 from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store, TCPStore
 
+from dcam_dist.distributed.network import interface_towards, place
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.launchers import Launch
 
@@ -83,7 +84,7 @@ def join(launch: Launch, timeout_s: float) -> Meeting:
     else:
         assert launch.master is not None  # noqa: S101
         group, roll = _stores_over_tcp(launch, launch.master, wait)
-        where = "{}:{}".format(*launch.master)
+        where = place(*launch.master)
     door = PrefixStore(f"door/{launch.world_size}", roll)
     number = roll.add("rounds", 1) if launch.rank == 0 else _knock(door, launch, wait, where)
     group, roll = PrefixStore(f"{number}", group), PrefixStore(f"{number}", roll)
@@ -185,13 +186,11 @@ def _sweep(folder: Path) -> None:
 def _stores_over_tcp(launch: Launch, master: tuple[str, int], wait: timedelta) -> tuple[Store, Store]:
     host, port = master
     try:
-        socket.getaddrinfo(host, port)
-    except OSError:
+        _choose_interface(host)
+    except EnvironmentFault as fault:
         raise EnvironmentFault(
-            f"rank {launch.rank} on {socket.gethostname()}: no address is known of {host}, where the ranks meet; set "
-            "MASTER_ADDR to one that all nodes reach"
+            f"rank {launch.rank} cannot meet the others: {fault}; MASTER_ADDR must be one that all nodes reach"
         ) from None
-    _choose_interface(host)
     hosts_it = launch.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True)
     try:
         store = TCPStore(host, port, is_master=hosts_it, timeout=wait, wait_for_workers=False, multi_tenant=True)
@@ -199,7 +198,8 @@ def _stores_over_tcp(launch: Launch, master: tuple[str, int], wait: timedelta) -
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise EnvironmentFault(
-            f"rank {launch.rank} on {socket.gethostname()} cannot reach {host}:{port}, where the ranks meet: {reason}"
+            f"rank {launch.rank} on {socket.gethostname()} cannot reach {place(host, port)}, where the ranks meet: "
+            f"{reason}"
         ) from None
     meeting = next(_meetings)  # of this process; the keys of an earlier one must not be met again
     return PrefixStore(f"{meeting}/group", store), PrefixStore(f"{meeting}/roll", roll)
@@ -207,14 +207,9 @@ def _stores_over_tcp(launch: Launch, master: tuple[str, int], wait: timedelta) -
 
 def _choose_interface(host: str) -> None:
     """Let gloo use the interface that leads to the meeting place, unless the user has named one."""
-    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, 9))  # sends nothing
-        own = probe.getsockname()[0]
-        if own.startswith("127."):
-            return
-        for name, addresses in psutil.net_if_addrs().items():
-            if own in {address.address for address in addresses}:
-                os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+    name = interface_towards(host)
+    if name:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
 def named(ranks: Sequence[int], peers: Sequence[Peer]) -> str:
