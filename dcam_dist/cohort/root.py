@@ -27,8 +27,7 @@ def create_cohort(path: Path, description: CohortDescription) -> None:
         DataError: When the cohort's description is damaged.
     """
     if (path / "zarr.json").exists():
-        if read_description(path) != description:
-            raise UsageError(f"{path}: holds a cohort with another grid or label set; choose another --out")
+        join_cohort(path, description)
         _put_back(path)
         return
     if (path / layout.MANIFEST).exists():
@@ -39,6 +38,17 @@ def create_cohort(path: Path, description: CohortDescription) -> None:
     side = _write_groups(home, description)
     side.rename(home)
     sync(home.parent)
+
+
+def join_cohort(path: Path, description: CohortDescription) -> None:
+    """Accept a cohort that others may be writing; what is on its way in is theirs.
+
+    Raises:
+        UsageError: When its grid or label set is another.
+        DataError: When its description is missing or damaged.
+    """
+    if read_description(path) != description:
+        raise UsageError(f"{path}: holds a cohort with another grid or label set; choose another --out")
 
 
 def restore_groups(path: Path, description: CohortDescription) -> None:

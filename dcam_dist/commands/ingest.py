@@ -1,11 +1,16 @@
 """``ingest``."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcam_dist.commands.options import ConfigFile
+
+if TYPE_CHECKING:
+    from dcam_dist.config import Config
+    from dcam_dist.types import QuarantineEntry
 
 
 def ingest(
@@ -29,11 +34,22 @@ def ingest(
     slurm: Annotated[
         Path | None, typer.Option("--slurm", metavar="SITE.yaml", help="Use workers in Slurm jobs; see configs/sites/.")
     ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="I/N",
+            help="Do the I-th of N parts, as one task of a job array; at the end, once, the same without --part.",
+        ),
+    ] = None,
 ) -> None:
     """Read scans, find the lungs, resample to the training grid, store as a Zarr cohort.
 
     Case ids of a table are kept as they are and must be pseudonymous already; --hash-ids hashes them. A bad case is
     set aside with a reason code and the others go on. Run it again to go on after an interruption.
+
+    With --part I/N, N calls on different nodes may write one cohort at the same time: for a Slurm array of 1-N,
+    --part $SLURM_ARRAY_TASK_ID/N. When they have ended, the same command without --part seals the cohort.
     """
     from dcam_dist.commands.ingest_progress import shown_progress
     from dcam_dist.config import load_config
@@ -43,6 +59,10 @@ def ingest(
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [Path(source) for source in sources if source not in settings]
+    if part is not None:
+        _only_without_part({"--scheduler": scheduler, "--slurm": slurm, "--strict": strict})
+        _ingest_part(part, paths, out, load_config(config, settings), hash_ids=hash_ids, assume_hu=assume_hu)
+        return
     loaded = load_config(config, settings)
     with shown_progress() as view:
         summary = ingest_scans(
@@ -57,9 +77,7 @@ def ingest(
             progress=view.cases,
             looked=view.looked,
         )
-    for entry in summary.quarantined:
-        also = f" (also: {', '.join(entry.also)})" if entry.also else ""
-        typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}{also}")
+    _tell_aside(summary.quarantined)
     aside = len(summary.quarantined)
     typer.echo(f"accepted: {summary.accepted}, set aside: {aside}, in {out}")
     typer.echo(f"look at them: {out / PAGE}")
@@ -67,3 +85,41 @@ def ingest(
         raise DataError(f"{out}: no case was accepted; the reasons are above")
     if summary.exit_code:
         raise DataError(f"{out}: {aside} of {summary.accepted + aside} cases set aside, and --strict allows none")
+
+
+def _only_without_part(options: Mapping[str, object]) -> None:
+    from dcam_dist.errors import UsageError
+
+    remedies = {"--strict": "give it to the last call, the one without --part"}
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--part excludes {name}: {remedies.get(name, 'a part uses the cores of its own node')}")
+
+
+def _ingest_part(text: str, paths: list[Path], out: Path, config: "Config", *, hash_ids: bool, assume_hu: bool) -> None:
+    from dcam_dist.commands.ingest_progress import shown_progress
+    from dcam_dist.ingest import Part, ingest_part
+
+    part = Part.parse(text)
+    with shown_progress() as view:
+        summary = ingest_part(
+            paths,
+            out,
+            part,
+            config=config,
+            hash_ids=hash_ids,
+            assume_hu=assume_hu,
+            progress=view.cases,
+            looked=view.looked,
+        )
+    _tell_aside(summary.quarantined)
+    aside = len(summary.quarantined)
+    done = f"{summary.accepted + aside} of {summary.scans} cases"
+    typer.echo(f"part {part}: {done}, accepted: {summary.accepted}, set aside for now: {aside}, in {out}")
+    typer.echo("not sealed yet: when all parts have ended, run the same command without --part")
+
+
+def _tell_aside(entries: "Sequence[QuarantineEntry]") -> None:
+    for entry in entries:
+        also = f" (also: {', '.join(entry.also)})" if entry.also else ""
+        typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}{also}")

@@ -11,12 +11,13 @@ from dcam_dist.cohort.root import restore_groups
 from dcam_dist.cohort.store import read_case_table, read_quarantine, stored_id
 from dcam_dist.config import Config
 from dcam_dist.errors import DataError, UsageError
+from dcam_dist.ingest.begin import Named, case_jobs, name_scans
 from dcam_dist.ingest.call import IngestCall
 from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path
 from dcam_dist.ingest.lock import only_writer
 from dcam_dist.ingest.one_case import private_umask
-from dcam_dist.ingest.run import Named, Progress, case_jobs, finish, name_scans, run_jobs
+from dcam_dist.ingest.run import Progress, finish, run_jobs
 from dcam_dist.ingest.sources import find_scans
 from dcam_dist.types import CaseRecord, QuarantineEntry
 

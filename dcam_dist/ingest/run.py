@@ -1,33 +1,29 @@
 """``ingest``: scans in any of the supported forms into one cohort."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, seal_cohort
+from dcam_dist.cohort import close_cohort, seal_cohort
 from dcam_dist.config import Config
-from dcam_dist.errors import DataError
+from dcam_dist.ingest.begin import Named, begin
 from dcam_dist.ingest.call import IngestCall
 from dcam_dist.ingest.case import CaseJob, ingest_case, source_fingerprint
 from dcam_dist.ingest.crews.choice import choose_crew
 from dcam_dist.ingest.crews.crew import CrewOf
 from dcam_dist.ingest.fanout import run_cases
-from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path, save_identity
-from dcam_dist.ingest.keep import refuse_to_drop, refuse_unjudged, remove_others, source_path
+from dcam_dist.ingest.identity import private_path
+from dcam_dist.ingest.keep import refuse_unjudged, remove_others
 from dcam_dist.ingest.lock import only_writer
 from dcam_dist.ingest.one_case import private_umask
 from dcam_dist.ingest.quality import write_quality_report
-from dcam_dist.ingest.scan_source import ScanSource
 from dcam_dist.ingest.search import Looked
 from dcam_dist.ingest.sources import find_scans
-from dcam_dist.ingest.split import assign_splits
 from dcam_dist.types import CaseRecord, QuarantineEntry
 
 Progress = Callable[[int, int, int], None]
 """Called at the start and after each case with the cases done, the cases in all, and those set aside."""
-
-Named = tuple[tuple[str, ScanSource], ...]
 
 
 @dataclass(frozen=True)
@@ -97,14 +93,9 @@ def ingest(
     config, cohort, paths = config or Config(), Path(out), [Path(source) for source in sources]
     crew_of = choose_crew(scheduler, slurm, cohort, paths)
     scans = find_scans(paths, config.labels.names, looked)
+    call = IngestCall.of(sources, config, hash_ids=hash_ids, assume_hu=assume_hu)
     with private_umask(), only_writer(cohort):
-        secret = load_identity(private_path(cohort))
-        named = name_scans(scans, secret, hash_ids=hash_ids)
-        jobs = case_jobs(named, secret, config)
-        refuse_to_drop(cohort, dict(named), secret)
-        create_cohort(cohort, CohortDescription(config.grid, config.labels.names))
-        call = IngestCall.of(sources, config, hash_ids=hash_ids, assume_hu=assume_hu)
-        save_identity(private_path(cohort), replace(_with_origins(secret, named), call=call.to_json()))
+        named, jobs = begin(cohort, scans, call)
         accepted, quarantined = run_jobs(
             cohort, named, jobs, config, assume_hu=assume_hu, crew_of=crew_of, progress=progress
         )
@@ -125,58 +116,6 @@ def finish(cohort: Path, accepted: Sequence[CaseRecord], quarantined: Sequence[Q
     close_cohort(cohort, accepted, quarantined)
     write_quality_report(cohort)
     seal_cohort(cohort)
-
-
-def name_scans(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
-    """Give each scan its case id; in the order of the ids.
-
-    Raises:
-        DataError: When two scans have one id.
-    """
-    named: dict[str, ScanSource] = {}
-    for scan in scans:
-        case_id = secret.case_id(scan.given_id, scan.identity, hash_ids=hash_ids, where=scan.given_at)
-        if named.setdefault(case_id, scan) is not scan:
-            raise DataError(f"case_id {case_id!r} names two scans; give each case an id of its own")
-    return tuple(sorted(named.items()))
-
-
-def case_jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[CaseJob]:
-    """What the workers need to know of each scan without a fault, its split among it.
-
-    Raises:
-        DataError: When a table puts one patient in both splits.
-    """
-    usable = [(case_id, scan) for case_id, scan in named if scan.fault is None]
-    splits = assign_splits(
-        [scan.patient for _, scan in usable],
-        [scan.split for _, scan in usable],
-        [case_id for case_id, _ in usable],
-        test_fraction=config.ingest.test_fraction,
-        seed=config.seed,
-    )
-    return [
-        CaseJob(
-            case_id=case_id,
-            patient_key=secret.pseudonym(scan.patient),
-            split=split,
-            label=scan.label,
-            candidates=tuple(tuple(file.absolute() for file in files) for files in scan.candidates),
-            kind=scan.kind,
-            lung_mask=scan.lung_mask and scan.lung_mask.absolute(),
-            covariates=scan.covariates,
-            flags=scan.flags,
-        )
-        for (case_id, scan), split in zip(usable, splits, strict=True)
-    ]
-
-
-def _with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
-    origins = {
-        case_id: {"source": source_path(scan), "case_id": scan.given_id or "", "patient": scan.patient}
-        for case_id, scan in named
-    }
-    return replace(secret, cases={**secret.cases, **origins})
 
 
 def run_jobs(

@@ -9,12 +9,12 @@ from fuzz.scratch import Input
 from dcam_dist.cohort import CohortDescription, create_cohort
 from dcam_dist.config import Config, load_config
 from dcam_dist.errors import DcamError
+from dcam_dist.ingest.begin import case_jobs, name_scans
 from dcam_dist.ingest.case import CaseJob, ingest_case
 from dcam_dist.ingest.dicom import read_series
 from dcam_dist.ingest.identity import PrivateIdentity
 from dcam_dist.ingest.images import read_image
 from dcam_dist.ingest.one_case import run_case
-from dcam_dist.ingest.run import case_jobs, name_scans
 from dcam_dist.ingest.scan import hu_digest
 from dcam_dist.ingest.sources import find_scans
 from dcam_dist.types import CaseRecord, QuarantineEntry

@@ -267,7 +267,7 @@ def test_ids_without_a_table_are_stable_and_need_the_key(tmp_path):
 
 
 def test_the_package_is_cheap_to_import():
-    assert dcam_dist.ingest.__all__ == ["IngestSummary", "ingest"]
+    assert dcam_dist.ingest.__all__ == ["IngestSummary", "Part", "PartSummary", "ingest", "ingest_part"]
     with pytest.raises(AttributeError):
         dcam_dist.ingest.nothing  # noqa: B018
 
