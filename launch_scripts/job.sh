@@ -19,18 +19,22 @@ event() { # WHAT DETAIL...: one line for `dcam-dist status`
   [ -z "${DCAM_JOBS:-}" ] || echo "$(date -u +%FT%TZ) $*" >>"$DCAM_JOBS/$job.events" || true
 }
 
-run() { # COMMAND...: run it, hand on what asks for an end, and leave its exit code in $code
-  local child asked
+child= asked=0
+# srun hands SIGUSR1 on to its tasks, which save and leave with 75
+trap 'asked=$((asked + 1)); [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null || true' USR1 TERM
+
+run() { # COMMAND...: run it, unless an end was asked for already, and leave its exit code in $code
+  local before
+  code=75
+  [ "$asked" = 0 ] || return 0
   "$@" &
   child=$!
-  # srun hands SIGUSR1 on to its tasks, which save and leave with 75
-  trap 'asked=1; kill -USR1 "$child" 2>/dev/null || true' USR1 TERM
   while :; do
-    asked=
+    before=$asked
     wait "$child" && code=0 || code=$?
-    [ -n "$asked" ] || break # else it was the signal that ended the wait
+    [ "$asked" != "$before" ] || break # else it was a signal that ended the wait
   done
-  trap - USR1 TERM
+  child=
 }
 
 finish() { # CODE: the end of the job; one that was asked to leave goes back into the queue
@@ -64,4 +68,4 @@ first_node() { # the address where the ranks meet
   echo "$address"
 }
 
-event "started host=$(hostname) restart=$restart"
+event "started host=${SLURMD_NODENAME:-$(hostname)} restart=$restart"

@@ -1,0 +1,193 @@
+"""Studies and trainings handed to a real Slurm by ``dcam-dist submit``: pytest -m slurm; needs root, see up.sh."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from cluster import ended, epochs_done, events, job, said, site_file, slurm_says, submit, wait_until
+from support.cohorts import make_cohort, settings
+from support.processes import REPOSITORY, dcam_dist
+from support.trainings import start_training
+
+from benchmarks.ingest_kills import tree_hash
+from benchmarks.kill_chain import differences
+from dcam_dist.phantom import write_phantom_cohort
+from dcam_dist.runs import latest_checkpoint
+
+pytestmark = pytest.mark.slurm
+
+EPOCHS, LONG = 20, 200
+"""The second takes longer than the minute that is Slurm's shortest limit."""
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return make_cohort(tmp_path_factory.mktemp("cohort") / "cohort.zarr", 13)
+
+
+@pytest.fixture(scope="module")
+def whole(cohort, tmp_path_factory):
+    """Trainings that nothing happened to, on two ranks, by their number of epochs."""
+    made = {}
+
+    def of(epochs):
+        if epochs not in made:
+            folder = tmp_path_factory.mktemp("whole")
+            words = settings(cohort, output=folder / "run", training__epochs=epochs)
+            training = start_training(words, folder / "log.txt", ranks=2)
+            assert training.wait() == [0, 0], training.said
+            made[epochs] = folder / "run"
+        return made[epochs]
+
+    return of
+
+
+def train(cohort, folder, *options, epochs=EPOCHS, site=None, **overrides):
+    """Submit a training of two nodes, one rank each; its job and its run."""
+    run = folder / "run"
+    words = settings(cohort, output=run, training__epochs=epochs, **overrides)
+    return submit(*words, "--site", site or site_file(folder), "--nodes", 2, *options)["train"], run
+
+
+def test_a_study_goes_from_scans_to_maps_by_dependencies(slurm, tmp_path):
+    table = write_phantom_cohort(tmp_path / "scans", cases=12, matrix=96, format="nifti")
+    cohort, run, smoke = tmp_path / "c.zarr", tmp_path / "run", REPOSITORY / "configs" / "smoke.yaml"
+    words = ["--config", smoke, "--site", site_file(tmp_path), f"data.cohort={cohort}", f"output={run}"]
+    jobs = submit(*words, "--pipeline", "--scans", table, "--array", 12, "--nodes", 2)
+    assert list(jobs) == ["ingest", "seal", "train", "evaluate", "maps"]
+    assert job(jobs["maps"])["JobState"] == "PENDING"
+    assert ended(jobs["maps"], run, 600) == "COMPLETED", said(jobs["maps"], run)
+    assert [events(jobs[name], run)[-1] for name in ("seal", "train", "evaluate", "maps")] == ["ended exit=0"] * 4
+    assert len(list((run / "jobs").glob(f"{jobs['ingest']}_*.events"))) == 12
+    assert "2 rank(s)" in said(jobs["train"], run)
+    assert latest_checkpoint(run).finished
+    assert (run / "evaluation.json").exists() and list((run / "maps").glob("*/dcam-winner.nii.gz"))
+    state = json.loads(dcam_dist("status", run, "--json").stdout)
+    assert [one["state"] for one in state["jobs"]] == ["done"] * 5
+    (plain := tmp_path / "plain").mkdir()
+    (plain / "c.private.json").write_bytes((tmp_path / "c.private.json").read_bytes())
+    assert dcam_dist("ingest", table, "--config", smoke, "--out", plain / "c.zarr").returncode == 0
+    assert tree_hash(cohort) == tree_hash(plain / "c.zarr")
+
+
+def test_a_training_that_reaches_its_time_limit_is_requeued_and_ends_bit_for_bit(slurm, tmp_path, cohort, whole):
+    number, run = train(cohort, tmp_path, epochs=LONG, site=site_file(tmp_path, time="00:01:00"))
+    assert ended(number, run, 600) == "COMPLETED", said(number, run)
+    noted = events(number, run)
+    requeued = [one for one in noted if one.startswith("requeued exit=75")]
+    assert requeued and noted[-1] == "ended exit=0"
+    assert job(number)["Restarts"] == str(len(requeued))
+    assert "DUE TO TIME LIMIT" not in said(number, run)
+    assert differences(run, whole(LONG)) == []
+
+
+def test_a_signal_by_scancel_saves_requeues_and_ends_bit_for_bit(slurm, tmp_path, cohort, whole):
+    number, run = train(cohort, tmp_path)
+    wait_until(lambda: epochs_done(run) >= 3)
+    slurm_says("scancel", "--signal=USR1", number)
+    assert ended(number, run) == "COMPLETED", said(number, run)
+    assert events(number, run)[1] == "requeued exit=75 restart=1"
+    assert "asked to leave by SIGUSR1" in said(number, run)
+    assert differences(run, whole(EPOCHS)) == []
+
+
+def test_a_preempted_training_saves_gives_way_and_ends_bit_for_bit(slurm, tmp_path, cohort, whole):
+    number, run = train(cohort, tmp_path)
+    wait_until(lambda: epochs_done(run) >= 3)
+    words = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+    urgent = slurm_says(*words, "--wrap=sleep 3").strip()
+    wait_until(lambda: job(urgent)["JobState"] == "RUNNING", 60)
+    assert job(number)["JobState"] == "PENDING"
+    assert "asked to leave by SIG" in said(number, run)
+    assert not latest_checkpoint(run).finished
+    assert ended(number, run) == "COMPLETED", said(number, run)
+    assert differences(run, whole(EPOCHS)) == []
+
+
+def test_a_drained_node_gets_no_more_work_and_the_training_goes_on_with_what_is_left(slurm, tmp_path, cohort):
+    number, run = train(cohort, tmp_path)
+    wait_until(lambda: epochs_done(run) >= 3)
+    slurm_says("scontrol", "update", "nodename=n2", "state=drain", "reason=test")
+    try:
+        slurm_says("scancel", "--signal=USR1", number)
+        wait_until(lambda: job(number)["JobState"] == "PENDING", 60)
+        state = json.loads(dcam_dist("status", run, "--json").stdout)
+        assert state["jobs"][0]["state"] == "waiting"
+        slurm_says("scancel", number)
+        left = submit(*settings(cohort, output=run, training__epochs=EPOCHS), "--site", site_file(tmp_path))["train"]
+        assert ended(left, run) == "COMPLETED", said(left, run)
+    finally:
+        slurm_says("scontrol", "update", "nodename=n2", "state=resume")
+    assert "going on at" in said(left, run) and "1 rank(s)" in said(left, run)
+    assert latest_checkpoint(run).finished
+
+
+def test_a_failed_node_costs_no_more_than_the_last_checkpoint(slurm, tmp_path, cohort, whole):
+    number, run = train(cohort, tmp_path, training__checkpoint_minutes=0)
+    wait_until(lambda: epochs_done(run) >= 3)
+    slurm_says("scontrol", "update", "nodename=n2", "state=down", "reason=test")
+    try:
+        wait_until(lambda: job(number)["JobState"] == "PENDING", 60)
+    finally:  # it may have come back by itself
+        subprocess.run(["scontrol", "update", "nodename=n2", "state=resume"], check=False, capture_output=True)
+    assert ended(number, run) == "COMPLETED", said(number, run)
+    assert job(number)["Restarts"] == "1" and said(number, run).count("going on at") == 1
+    assert differences(run, whole(EPOCHS)) == []
+
+
+def test_what_was_requeued_often_enough_ends_and_nothing_waits_for_it(slurm, tmp_path, cohort):
+    number, run = train(cohort, tmp_path, "--pipeline", epochs=LONG, site=site_file(tmp_path, requeues=1))
+    for restart in (0, 1):
+        wait_until(lambda r=restart: events(number, run).count(f"started host=n1 restart={r}"))
+        before = epochs_done(run)
+        wait_until(lambda least=before: epochs_done(run) > least)
+        slurm_says("scancel", "--signal=USR1", number)
+    assert ended(number, run) == "FAILED"
+    assert events(number, run)[-1] == "ended exit=75"
+    assert "not requeued: it has been requeued 1 times already. Submit it again to go on." in said(number, run)
+    wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
+    state = json.loads(dcam_dist("status", run, "--json").stdout)
+    assert state["jobs"][0]["state"] == "failed"
+
+
+def test_a_cancelled_training_stays_cancelled(slurm, tmp_path, cohort):
+    number, run = train(cohort, tmp_path, epochs=LONG)
+    wait_until(lambda: epochs_done(run) >= 3)
+    slurm_says("scancel", number)
+    assert ended(number, run) == "CANCELLED"
+    wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
+    assert job(number)["JobState"] == "CANCELLED" and job(number)["Restarts"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("more", "options", "line"),
+    [
+        ('partition: nosuch, time: "00:10:00"', (), "Slurm refuses the train job: .*partition.* look at partition"),
+        ('time: "00:10:00"', ("--nodes", 9), "Slurm refuses the train job: .*[Nn]ode"),
+        ("memory_gb: 4000", (), "Slurm refuses the train job: .*(node configuration|[Mm]emory)"),
+        ("gpus: 4", (), "Slurm refuses the train job: "),
+    ],
+)
+def test_what_cannot_be_had_is_one_line_and_nothing_is_left_in_the_queue(slurm, tmp_path, cohort, more, options, line):
+    (tmp_path / "site.yaml").write_text(f"train: {{{more}}}\n")
+    words = settings(cohort, output=tmp_path / "run")
+    done = dcam_dist("submit", *words, "--site", tmp_path / "site.yaml", "--pipeline", *options)
+    assert done.returncode == 4, done.stdout
+    (told,) = done.stderr.splitlines()
+    assert re.search(line, told), told
+    assert not slurm_says("squeue", "--noheader")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cohort_that_no_node_can_open_ends_the_job_before_any_work(slurm, tmp_path, cohort):
+    number, run = train(cohort, tmp_path)
+    subprocess.run(["scontrol", "hold", number], check=False)
+    (cohort / "zarr.json").rename(cohort / "away")
+    try:
+        subprocess.run(["scontrol", "release", number], check=False)
+        assert ended(number, run) == "FAILED"
+    finally:
+        (cohort / "away").rename(cohort / "zarr.json")
+    assert events(number, run)[-1].startswith("ended exit=")
+    assert epochs_done(run) == 0

@@ -1,0 +1,166 @@
+"""Batch scripts: every shipped site and configuration, rendered, parsed and compared with a reviewed file."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.processes import REPOSITORY, dcam_dist, run
+
+from dcam_dist.config import load_config
+from dcam_dist.config.site import Site, load_site, seconds_of
+from dcam_dist.errors import UsageError
+from dcam_dist.hpc.pipeline import Wanted, study
+from dcam_dist.hpc.script import render
+
+SITES = sorted((REPOSITORY / "configs" / "sites").glob("*.yaml"))
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+GOLDEN = Path(__file__).parent / "golden"
+"""Written anew by ``DCAM_GOLDEN=write pytest tests/unit/hpc``; then read the difference."""
+STUDY = ("ingest", "train", "evaluate", "maps")
+
+
+def dry_run(*arguments, cwd=REPOSITORY):
+    command = [sys.executable, "-m", "dcam_dist", "submit", *map(str, arguments), "--dry-run"]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    )
+
+
+def wanted(config=None, **changes):
+    settings = ("data.cohort=/data/cohort.zarr", "output=/data/run")
+    given = {"scans": (Path("/data/scans.csv"),), "nodes": 2, "array": 12, **changes}
+    return Wanted(load_config(config, settings), config, settings, **given)
+
+
+def kinds(site):
+    return STUDY if site.scheduler == "slurm" else ("train",)
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda path: path.stem)
+def test_the_dry_run_of_each_site_is_the_reviewed_one(site):
+    pipeline = ("--pipeline", "--scans", "/data/scans.csv", "--array", 12)
+    options = pipeline if load_site(site).scheduler == "slurm" else ()
+    words = ("--config", "configs/paper.yaml", "--site", site, "--nodes", 2, *options)
+    done = dry_run(*words, "data.cohort=/data/cohort.zarr", "output=/data/run", "training.batch_size=16")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.replace(sys.executable, "{PYTHON}").replace(str(REPOSITORY), "{CHECKOUT}")
+    golden = GOLDEN / f"{site.stem}.txt"
+    if os.environ.get("DCAM_GOLDEN") == "write":
+        golden.write_text(shown)
+    assert shown == golden.read_text()
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("site", [None, *SITES], ids=lambda path: path and path.stem)
+def test_every_site_takes_every_configuration_and_the_scripts_are_clean(site, config, tmp_path):
+    place = load_site(site)
+    jobs = study(wanted(config), place, kinds(place))
+    assert [job.name for job in jobs] == (["ingest", "seal", *STUDY[1:]] if place.scheduler == "slurm" else ["train"])
+    for job in jobs:
+        script = tmp_path / f"{job.name}.sh"
+        script.write_text(render(job, place))
+        linter = Path(sys.executable).with_name("shellcheck")
+        checked = run([str(linter), "--severity=warning", str(script)], timeout=60)
+        assert checked.returncode == 0, checked.stdout
+
+
+def header(job, site):
+    return [line for line in render(job, site).splitlines() if line.startswith("#SBATCH")]
+
+
+def test_what_was_asked_for_goes_before_what_the_site_says():
+    (job,) = study(wanted(nodes=3, gpus=2, time="1-02:03:04"), Site(), ["train"])
+    lines = header(job, Site())
+    assert {"#SBATCH --nodes=3", "#SBATCH --gpus-per-node=2", "#SBATCH --time=1-02:03:04"} <= set(lines)
+    (job,) = study(wanted(nodes=None), Site(), ["train"])
+    assert {"#SBATCH --nodes=1", "#SBATCH --gpus-per-node=1", "#SBATCH --time=24:00:00"} <= set(header(job, Site()))
+
+
+def test_a_job_of_one_gpu_of_a_node_takes_its_share_of_the_cores():
+    site = Site.model_validate({"train": {"gpus": 4, "cores": 48, "memory_gb": 500}})
+    train, evaluate = study(wanted(), site, ["train", "evaluate"])
+    assert (train.gpus, train.ranks, train.cores, train.memory_gb) == (4, 4, 48, 500)
+    assert (evaluate.gpus, evaluate.cores, evaluate.memory_gb) == (1, 12, 125)
+
+
+def test_hostile_paths_and_settings_are_words_of_the_shell(tmp_path):
+    scan = tmp_path / "a b; touch $(echo x) 'q'.nii"
+    settings = ("data.cohort=/data/c o.zarr", "output=/data/run", "data.stage=$TMPDIR")
+    given = Wanted(load_config(None, settings), None, settings, (scan,))
+    jobs = study(given, Site(), ["ingest", "train"])
+    for job, word in zip(jobs, (str(scan), "data.stage=$TMPDIR"), strict=True):
+        (line,) = (line for line in render(job, Site()).splitlines() if line.startswith("set -- "))
+        told = subprocess.run(
+            ["bash", "-c", f'{line}\nprintf "%s\\n" "$@"'], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        assert word in told and told == shlex.split(line)[2:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("output=RUN",), "not set: data.cohort=COHORT.zarr"),
+        (("data.cohort=C.zarr",), "not set: output=RUN"),
+        (("data.cohort=C.zarr", "output=RUN", "--job", "ingest"), "an ingest needs --scans"),
+        (("data.cohort=C.zarr", "output=RUN", "--time", "00:04:00"), "is over before leave_seconds=300"),
+        (("data.cohort=C.zarr", "output=RUN", "--time", "soon"), "--time soon: write HH:MM:SS"),
+        (("data.cohort=C.zarr", "output=A RUN"), "schedulers take no path with spaces"),
+        (("data.cohort=C.zarr", "output=RUN", "--site", "nosuch.yaml"), "nosuch.yaml: no such configuration file"),
+        (("data.cohort=C.zarr", "output=RUN", "training.epoch=3"), "did you mean training.epochs"),
+        (("data.cohort=C.zarr", "output=RUN", "--site", "configs/sites/pbs_like.yaml", "--job", "maps"), "by hand"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(arguments, line):
+    done = dry_run(*arguments)
+    assert done.returncode == 2, done.stdout
+    (told,) = done.stderr.splitlines()
+    assert line in told
+
+
+@pytest.mark.parametrize(
+    ("site", "line"),
+    [
+        ("trian: {gpus: 2}", "unknown key trian; did you mean train?"),
+        ("train: {gpu: 2}", "unknown key train.gpu; did you mean train.gpus?"),
+        ("gpu_request: --gres=gpu", "gpu_request: needs {gpus}"),
+        ("train: {time: 24:00:00}", "train.time"),
+        ('partition: "a; rm -rf /"', "unknown key partition"),
+        ('train: {partition: "a; rm"}', "train.partition"),
+        ('environment: {"A B": x}', "environment"),
+        ("hostname_suffix: $(x)", "hostname_suffix"),
+    ],
+)
+def test_a_wrong_site_file_is_one_line(tmp_path, site, line):
+    (tmp_path / "site.yaml").write_text(site)
+    with pytest.raises(UsageError) as caught:
+        load_site(tmp_path / "site.yaml")
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_without_slurm_it_says_where_to_go(tmp_path):
+    from support.cohorts import make_cohort
+
+    cohort = make_cohort(tmp_path / "c.zarr", 3)
+    words = ["submit", f"data.cohort={cohort}", f"output={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", "dcam_dist", *words]
+    done = run(command, timeout=60, PATH=str(tmp_path))
+    assert done.returncode == 4 and "sbatch is not on this machine" in done.stderr
+    done = dcam_dist(*words, "--site", "configs/sites/pbs_like.yaml")
+    assert done.returncode == 2 and "--dry-run shows the script" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_sources_that_are_not_there_do_not_wait_in_the_queue(tmp_path):
+    words = (f"data.cohort={tmp_path / 'c.zarr'}", f"output={tmp_path / 'run'}")
+    done = dcam_dist("submit", *words)
+    assert done.returncode == 2 and "no cohort here" in done.stderr
+    done = dcam_dist("submit", *words, "--pipeline", "--scans", tmp_path / "nosuch.csv")
+    assert done.returncode == 2 and "nosuch.csv: no such file or folder" in done.stderr
+
+
+def test_times():
+    assert seconds_of("01:02:03") == 3723
+    assert seconds_of("2-00:00:01") == 172801
