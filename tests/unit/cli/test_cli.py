@@ -23,6 +23,7 @@ VERBS = (
     "validate",
     "plan",
     "train",
+    "status",
     "evaluate",
     "maps",
     "features",
