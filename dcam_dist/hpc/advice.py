@@ -1,7 +1,7 @@
 """What to do next with a run."""
 
 from dcam_dist.hpc.run_files import RunFiles
-from dcam_dist.hpc.run_state import State, training_job
+from dcam_dist.hpc.run_state import State, stranded, training_job
 
 _AGAIN = "start the same command again, or submit it: it goes on from the newest checkpoint"
 
@@ -12,7 +12,7 @@ def next_step(run: str, state: State, files: RunFiles) -> str:
     log = f" and the log {job.job.log}" if job is not None else ""
     ways = {
         "prepared": _begin(run, files),
-        "waiting": f"nothing; job {job.job.job_id if job else ''} starts when its turn comes",
+        "waiting": _wait(files),
         "starting": "wait; the first phase begins when the ranks have met and, with data.stage, the cohort is copied",
         "training": "nothing; it is leaving" if files.stop else f"nothing; to have it save and leave: touch {run}/stop",
         "silent": _look(files),
@@ -28,6 +28,15 @@ def _begin(run: str, files: RunFiles) -> str:
     if files.config is None:
         return f"start a training with output={run}, or submit it"
     return f"start it: dcam-dist train --config {run}/config.yaml"
+
+
+def _wait(files: RunFiles) -> str:
+    job = training_job(files)
+    name = job.job.job_id if job is not None else ""
+    if failed := stranded(files.jobs).get(name):
+        log = next(other.job.log for other in files.jobs if other.job.job_id == failed)
+        return f"see why job {failed} failed ({log}), cancel those that wait for it (scancel), and submit again"
+    return f"nothing; job {name} starts when its turn comes"
 
 
 def _look(files: RunFiles) -> str:

@@ -1,5 +1,6 @@
 """The state of a run, from its files."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from dcam_dist.errors import StopRequested
@@ -46,6 +47,24 @@ def training_job(files: RunFiles) -> JobState | None:
     """The training that was submitted last."""
     trainings = [job for job in files.jobs if job.job.name == "train"]
     return trainings[-1] if trainings else None
+
+
+def stranded(jobs: Sequence[JobState]) -> dict[str, str]:
+    """Jobs that wait for one that has failed, or for one that is stranded itself: most schedulers never start them.
+
+    Args:
+        jobs: In the order of their submission.
+
+    Returns:
+        For each such job the failed one.
+    """
+    failed = {job.job.job_id: job.job.job_id for job in jobs if job.now.state == "failed"}
+    found: dict[str, str] = {}
+    for job in jobs:
+        behind = [(failed | found)[name] for name in job.job.after if name in failed | found]
+        if job.now.state == "waiting" and not job.now.restarts and behind:
+            found[job.job.job_id] = behind[0]
+    return found
 
 
 def how_it_left(files: RunFiles) -> tuple[str | None, int | None]:

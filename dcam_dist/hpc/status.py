@@ -8,7 +8,7 @@ from typing import Any
 
 from dcam_dist.hpc.advice import next_step
 from dcam_dist.hpc.run_files import RunFiles, read_run_files
-from dcam_dist.hpc.run_state import State, how_it_left, state_of
+from dcam_dist.hpc.run_state import State, how_it_left, state_of, stranded
 from dcam_dist.runs.jobs import JobState
 from dcam_dist.runs.metrics_lines import CROWDED_SHARE
 
@@ -191,6 +191,8 @@ def _warnings(files: RunFiles, state: State, now: float) -> Iterator[str]:
         yield "the stop file is there: it saves and leaves at the next boundary"
     elif files.stop and state in ("prepared", "waiting", "silent"):
         yield "the stop file is there, but the next start removes it and goes on; cancel the job instead"
+    for name, failed in stranded(files.jobs).items():
+        yield f"job {name} waits for job {failed}, which has failed: it will not start"
     if files.saved is not None and files.saved.saved_s is None:
         yield f"the newest checkpoint ({files.saved.name}) has no manifest: the next start passes it over"
     if live is not None and live.time_s - now > CLOCKS_APART_S:

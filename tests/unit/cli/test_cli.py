@@ -103,6 +103,11 @@ def test_help_and_importing_the_package_load_nothing_heavy():
     assert not HEAVY & modules_after("import dcam_dist")
 
 
+def test_the_status_of_a_run_needs_nothing_heavy(dcam_run):
+    called = f"sys.argv = ['dcam-dist', 'status', '{dcam_run}']; from dcam_dist.__main__ import main; main()"
+    assert not HEAVY & modules_after(called)
+
+
 def test_the_shell_completes_verbs():
     script = python(["-m", "dcam_dist"], _DCAM_DIST_COMPLETE="source_bash")
     assert script.returncode == 0
