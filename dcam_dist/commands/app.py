@@ -18,6 +18,7 @@ from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
 from dcam_dist.commands.plan import plan
 from dcam_dist.commands.select_k import select_k
+from dcam_dist.commands.status import status
 from dcam_dist.commands.submit import submit
 from dcam_dist.commands.train import train
 from dcam_dist.commands.validate import validate
@@ -50,5 +51,9 @@ def _options(
     log_to_console()
 
 
-for verb in (phantom, ingest, validate, plan, train, evaluate, maps, features, select_k, cluster, assign, submit, demo):
+for verb in (
+    *(phantom, ingest, validate),
+    *(plan, train, submit, status),
+    *(evaluate, maps, features, select_k, cluster, assign, demo),
+):
     app.command()(verb)

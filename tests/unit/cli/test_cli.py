@@ -23,6 +23,8 @@ VERBS = (
     "validate",
     "plan",
     "train",
+    "submit",
+    "status",
     "evaluate",
     "maps",
     "features",
@@ -100,6 +102,11 @@ def test_help_and_importing_the_package_load_nothing_heavy():
     assert {"typer", "dcam_dist"} <= loaded
     assert not HEAVY & loaded
     assert not HEAVY & modules_after("import dcam_dist")
+
+
+def test_the_status_of_a_run_needs_nothing_heavy(dcam_run):
+    called = f"sys.argv = ['dcam-dist', 'status', '{dcam_run}']; from dcam_dist.__main__ import main; main()"
+    assert not HEAVY & modules_after(called)
 
 
 def test_the_shell_completes_verbs():

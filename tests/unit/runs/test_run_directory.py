@@ -11,6 +11,7 @@ from dcam_dist.config import load_config
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs import changes, first_start, open_run_directory, read_run_config, run_lock, write_checkpoint
 from dcam_dist.runs.changes import differences
+from dcam_dist.runs.jobs import JobRecord, read_jobs, write_job
 from dcam_dist.types import Phase, Position
 
 
@@ -47,6 +48,28 @@ def test_what_a_killed_first_start_left_is_no_obstacle(tmp_path):
     (run / "lock").touch()
     (run / ".config.yaml").write_text("half of")
     assert read_run_config(open_run_directory(config(run))).output == run
+
+
+def test_what_was_submitted_for_a_run_is_no_obstacle_to_its_first_start(tmp_path):
+    run = tmp_path / "run"
+    write_job(run, JobRecord("7", "train", "train.sh", "7.log", (), 1.0))
+    (run / "jobs" / "7.log").write_text("starting")
+    (run / "stop").touch()
+    before = tree(run / "jobs")
+    with run_lock(run):
+        assert read_run_config(open_run_directory(config(run), fresh=True)).output == run
+    assert tree(run / "jobs") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_fresh_start_leaves_the_jobs_in_their_place_and_their_logs_open(run):
+    write_job(run, JobRecord("7", "train", "train.sh", "7.log", (), 1.0))
+    with (run / "jobs" / "7.log").open("a") as log, run_lock(run):
+        open_run_directory(config(run, "clustering.clusters=4"), fresh=True)
+        log.write("after")
+    assert (run / "jobs" / "7.log").read_text() == "after"
+    assert [state.job.job_id for state in read_jobs(run)] == ["7"]
+    assert not (run.with_name("run.old-1") / "jobs").exists()
 
 
 def test_no_output_and_foreign_folders_are_refused(tmp_path):
