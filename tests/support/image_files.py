@@ -76,16 +76,25 @@ def parse_definition(text: str) -> Definition:
 
 
 def sent(dockerignore: str, path: str) -> bool:
-    """Whether a build gets a file, by Docker's rules: the last that matches it, or a folder it is in, decides."""
+    """Whether any builder gets a file.
+
+    By Docker's rules the last that matches it, or a folder it is in, decides. Builders other than BuildKit moreover go
+    into a folder that is left out only when a ``!`` rule begins with that folder's very name.
+    """
+    rules = [line.strip() for line in dockerignore.splitlines() if line.strip() and not line.startswith("#")]
+    folders = [str(parent) for parent in PurePosixPath(path).parents if str(parent) != "."]
+    return _kept(rules, path) and all(
+        _kept(rules, folder) or any(rule.startswith(f"!{folder}/") for rule in rules) for folder in folders
+    )
+
+
+def _kept(rules: list[str], path: str) -> bool:
+    names = [path, *(str(parent) for parent in PurePosixPath(path).parents if str(parent) != ".")]
     kept = True
-    steps = PurePosixPath(path)
-    names = [str(steps), *(str(parent) for parent in steps.parents if str(parent) != ".")]
-    for line in dockerignore.splitlines():
-        rule = line.strip()
-        if rule and not rule.startswith("#"):
-            pattern = _regex(rule.removeprefix("!"))
-            if any(pattern.fullmatch(name) for name in names):
-                kept = rule.startswith("!")
+    for rule in rules:
+        pattern = _regex(rule.removeprefix("!"))
+        if any(pattern.fullmatch(name) for name in names):
+            kept = rule.startswith("!")
     return kept
 
 
