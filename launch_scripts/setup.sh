@@ -34,6 +34,7 @@ make_venv() {
 say_if_cuda() {
   # asks the index what it would install, without downloading it
   local plan
+  # shellcheck disable=SC2086  # DCAM_PIP_ARGS holds several arguments
   plan=$(.venv/bin/python -m pip install --dry-run --quiet --ignore-installed --report - -c constraints/cpu.txt \
     ${DCAM_PIP_ARGS:-} torch 2>/dev/null) || return 0
   if grep -q '"name": "nvidia-' <<<"$plan"; then

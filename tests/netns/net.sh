@@ -30,6 +30,7 @@ down) for host in 1 2; do ip netns del "$name$host" 2>/dev/null || true; done ;;
 on)
   host=$name${3:?}
   shift 3
+  # shellcheck disable=SC2016  # for the inner bash to expand
   exec nsenter --net="/run/netns/$host" unshare --uts bash -c 'hostname "$0" && exec "$@"' "$host" "$@"
   ;;
 *)
