@@ -11,6 +11,7 @@ from dcam_dist.commands.assign import assign
 from dcam_dist.commands.cluster import cluster
 from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
+from dcam_dist.commands.doctor import doctor
 from dcam_dist.commands.evaluate import evaluate
 from dcam_dist.commands.features import features
 from dcam_dist.commands.ingest import ingest
@@ -49,5 +50,5 @@ def _options(
     log_to_console()
 
 
-for verb in (phantom, ingest, validate, plan, train, evaluate, maps, features, select_k, cluster, assign, demo):
+for verb in (phantom, ingest, validate, plan, doctor, train, evaluate, maps, features, select_k, cluster, assign, demo):
     app.command()(verb)

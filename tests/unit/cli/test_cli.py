@@ -22,6 +22,7 @@ VERBS = (
     "ingest",
     "validate",
     "plan",
+    "doctor",
     "train",
     "evaluate",
     "maps",
