@@ -33,7 +33,7 @@ def folders(machine: Machine, controller: str) -> list[Path]:
     """The folders of this process's group and of those above it, innermost first; of version 1 and 2."""
     found = []
     for line in text_of(machine.proc / "self/cgroup").splitlines():
-        _, names, path = (line.split(":", 2) + ["", ""])[:3]
+        _, names, path = [*line.split(":", 2), "", ""][:3]
         for base in _bases(machine.cgroup, names, controller):
             found += list(_upwards(base, path))
     return list(dict.fromkeys(found))

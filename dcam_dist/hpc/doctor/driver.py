@@ -13,7 +13,7 @@ from types import MappingProxyType
 from dcam_dist.clustering.nvidia_driver import driver_version
 from dcam_dist.hpc.doctor.line import Line, fail, ok, warn
 from dcam_dist.hpc.doctor.machine import Machine
-from dcam_dist.hpc.doctor.numbers import dotted, numbers_of
+from dcam_dist.hpc.doctor.numbers import numbers_of
 
 NAME = "GPU driver"
 OLDEST: Mapping[int, str] = MappingProxyType({12: "525.60.13", 13: "580.65.06"})
@@ -78,14 +78,14 @@ def judge_driver(facts: Driver) -> Line:
 def _without_gpu(facts: Driver) -> Line:
     if facts.hip:
         return warn(
-            NAME, f"torch {facts.torch} for AMD GPUs (ROCm {facts.hip})", "not tried: set clustering.backend=torch"
+            NAME, f"torch {facts.torch} for AMD GPUs (ROCm {facts.hip})", "not tried; set clustering.backend=torch"
         )
     if not facts.cuda:
         return ok(NAME, f"no NVIDIA GPU; torch {facts.torch} for the CPU")
     return warn(
         NAME,
         f"torch {facts.torch} is built for CUDA {facts.cuda}, but there is no NVIDIA GPU or driver",
-        "on a login node: run this in a job on a GPU node; in a container: start it with --nv (Apptainer) or --gpus all",
+        "on a login node: run this in a job with a GPU; in a container: start it with --nv (Apptainer) or --gpus all",
     )
 
 
@@ -114,7 +114,6 @@ def _with_driver(facts: Driver) -> Line:
 def _install(version: str | None) -> str:
     fitting = [major for major, oldest in OLDEST.items() if numbers_of(version or "") >= numbers_of(oldest)]
     if not fitting:
-        oldest = dotted(numbers_of(OLDEST[12]))
-        return f"ask for NVIDIA driver {oldest} or newer, then install the extra gpu-cu12, or gpu-cu13 from {OLDEST[13]} on"
+        return f"ask for NVIDIA driver {OLDEST[12]} or newer for the extra gpu-cu12, {OLDEST[13]} or newer for gpu-cu13"
     best = max(fitting)
     return f"python -m pip install -c constraints/cuda{best}.txt -e '.[{SETS[best]}]'"

@@ -47,7 +47,7 @@ def examine(
     Args:
         machine: Where to look; ``None``: here.
         checks: By name, in the order of their lines.
-        longest_s: Seconds for all together. A dead file server stops whoever asks it, for ever: such a check is left behind.
+        longest_s: Seconds for all together. Whoever asks a dead file server waits for ever; such a check is left.
 
     Returns:
         The lines of all checks.

@@ -87,7 +87,7 @@ def parse_health(text: str) -> list[Health]:
 
 
 def parse_topology(text: str) -> dict[tuple[int, int], str]:
-    """Links between GPUs of ``nvidia-smi topo -m``: ``NV4`` is four NVLinks, ``PIX`` to ``SYS`` ever longer ways over PCIe."""
+    """Links between GPUs of ``nvidia-smi topo -m``: ``NV4`` is four NVLinks, ``PIX`` to ``SYS`` are ways over PCIe."""
     lines = [_COLOURS.sub("", line).split() for line in text.splitlines()]
     header = next((cells for cells in lines if cells[:1] == ["GPU0"] and "X" not in cells), [])
     links: dict[tuple[int, int], str] = {}

@@ -1,4 +1,4 @@
-"""Versions of libraries that are known to hurt this work, each with its source. Short on purpose: no entry without one."""
+"""Versions of libraries that are known to hurt this work. Short on purpose: there is no entry without a source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -23,9 +23,11 @@ LIMITS: Mapping[str, int] = MappingProxyType(
     }
 )
 FEW_FILES, ENOUGH_FILES = 256, 1024
-"""A rank holds sockets to its peers, files of the cohort and of torch: below the first it fails, above the second it never did."""
+"""A rank holds sockets to its peers and files of the cohort and of torch: below the first
+are too few, the second is enough."""
 FEW_THREADS, ENOUGH_THREADS = 128, 1024
 """The limit counts all threads of the user on this machine; a rank alone has dozens."""
+SHM = "/dev/shm"  # noqa: S108 - its name only
 SMALL_STACK = 2**22
 SMALL_SHM, ENOUGH_SHM = 2**26, GIB
 """Docker's default is 64 MiB; NCCL takes tens of MiB for each pair of GPUs."""
@@ -125,13 +127,13 @@ def judge_shm(total: int | None, free: int | None) -> Line:
     """Bytes of ``/dev/shm``; ``None`` where it is not there."""
     larger = "in a container: docker run --shm-size=8g, or bind the host's /dev/shm; else ask for a larger one"
     if total is None or free is None:
-        return fail("/dev/shm", "is not there", larger)
+        return fail(SHM, "is not there", larger)
     found = f"{size(free)} free of {size(total)}"
     if total < SMALL_SHM or free < SMALL_SHM // 4:
-        return fail("/dev/shm", found, f"remove what others left there (ls -l /dev/shm); {larger}")
+        return fail(SHM, found, f"remove what others left there (ls -l /dev/shm); {larger}")
     if free < ENOUGH_SHM:
-        return warn("/dev/shm", f"{found}; NCCL between the GPUs of a node wants {size(ENOUGH_SHM)}", larger)
-    return ok("/dev/shm", found)
+        return warn(SHM, f"{found}; NCCL between the GPUs of a node wants {size(ENOUGH_SHM)}", larger)
+    return ok(SHM, found)
 
 
 def above(value: int, least: int) -> bool:

@@ -128,7 +128,7 @@ def chosen(name: str, value: str, interfaces: Sequence[Interface]) -> tuple[list
         return [one for one in interfaces if one.name not in [*out, LOOPBACK]], []
     together = list(dict.fromkeys(one for ones in meant.values() for one in ones))
     none = [word for word, ones in meant.items() if not ones]
-    return together, none if exact and name == GLOO or not together else []
+    return together, none if name == GLOO or not together else []
 
 
 def judge_infiniband(ports: Sequence[Port]) -> Line:

@@ -16,8 +16,8 @@ TRIED = ((3, 11), (3, 13))
 """Pythons that the tests have run on, first and last."""
 EXTRAS = ("gpu-cu12", "gpu-cu13")
 SHARED = ("nvidia-nccl", "nvidia-cudnn", "nvidia-nvshmem", "nvidia-cusparselt")
-"""Wheels whose builds for CUDA 12 and CUDA 13 write into one folder, so that the later one overwrites the other; torch then
-fails on import (https://github.com/pytorch/pytorch/issues/186591)."""
+"""Wheels whose builds for CUDA 12 and CUDA 13 write into one folder, so that the later one overwrites the other; torch
+then fails on import (https://github.com/pytorch/pytorch/issues/186591)."""
 
 
 def package_lines(machine: Machine) -> list[Line]:

@@ -13,7 +13,9 @@ from dcam_dist.hpc.doctor.machine import Machine
 
 NAME = "scheduler"
 SOON_S = 600.0
-REQUEUE = "the batch script outside the container must ask: at exit code 75 of a training, scontrol requeue $SLURM_JOB_ID"
+REQUEUE = (
+    "the batch script outside the container must ask: at exit code 75 of a training, scontrol requeue $SLURM_JOB_ID"
+)
 
 
 @dataclass(frozen=True)
