@@ -102,9 +102,9 @@ def judge_cards(cards: Sequence[Card], told: Sequence[Health]) -> list[Line]:
     """What there is, and whether it is cut up."""
     if not cards:
         return [ok("GPUs", "none")]
-    memory = {one.index: one.total for one in told}
-    named = [f"{card.name}{_of(memory.get(card.index))}" for card in cards]
-    kinds = [f"{named.count(kind)} × {kind}" for kind in dict.fromkeys(named)]
+    names = [card.name for card in cards]
+    memory = {card.name: one.total for card in cards for one in told if one.index == card.index}
+    kinds = [f"{names.count(name)} × {name}{_of(memory.get(name))}" for name in dict.fromkeys(names)]
     lines = [ok("GPUs", ", ".join(kinds))]
     if len(kinds) > 1:
         remedy = "all ranks wait for the slowest: ask for GPUs of one kind, or name them in CUDA_VISIBLE_DEVICES"

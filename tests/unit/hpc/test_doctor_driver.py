@@ -43,7 +43,12 @@ def test_driver_and_torch(devices, version, torch, usable, state, said):
 def test_hidden_gpus_are_no_failure_of_the_driver():
     line = judge_driver(Driver(devices=1, version="580.82.07", hidden=True, **CU13))
     assert (line.state, "CUDA_VISIBLE_DEVICES" in line.remedy) == (State.WARN, True)
-    assert [is_hidden({"CUDA_VISIBLE_DEVICES": value}) for value in ("", "-1", "0", "0,1")] == [True, True, False, False]
+    assert [is_hidden({"CUDA_VISIBLE_DEVICES": value}) for value in ("", "-1", "0", "0,1")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert not is_hidden({})
 
 
