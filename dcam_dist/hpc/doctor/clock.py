@@ -31,6 +31,11 @@ def file_clock_s(folder: Path) -> float | None:
         after = time.time()
     except OSError:
         return None
+    return apart_s(stamped, before, after)
+
+
+def apart_s(stamped: float, before: float, after: float) -> float:
+    """Seconds by which a time lies after (above 0) or before (below 0) a span."""
     return stamped - after if stamped > after else min(0.0, stamped - before)
 
 

@@ -1,6 +1,7 @@
 """Variables of the environment that were left over or copied, and change what a training does."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from dcam_dist.hpc.doctor.driver import count_devices
 from dcam_dist.hpc.doctor.line import Line, ok, some, warn
@@ -20,8 +21,15 @@ LAUNCHER = (
     "MASTER_PORT",
     "TORCHELASTIC_RUN_ID",
 )
-LAUNCHERS = ("torchrun", "torch.distributed", "dcam_dist.launch", "deepspeed")
-"""In the command line of the process that starts ranks."""
+LAUNCHERS = {
+    "torchrun",
+    "torch.distributed.run",
+    "torch.distributed.launch",
+    "dcam_dist.launch",
+    "deepspeed",
+    "deepspeed.launcher.launch",
+}
+"""Program or module of a process that starts ranks."""
 HARMLESS = (NCCL, "NCCL_DEBUG", "NCCL_DEBUG_FILE", "NCCL_DEBUG_SUBSYS", "NCCL_VERSION")
 """The first is judged with the interfaces, the others change no traffic; images of NVIDIA set the last."""
 
@@ -38,7 +46,9 @@ def variable_lines(machine: Machine) -> list[Line]:
 
 
 def is_launched(machine: Machine) -> bool:
-    """Whether a launcher is among the processes that this one descends from."""
+    """Whether this is a task of srun, or a launcher is among the processes that it descends from."""
+    if "SLURM_STEP_NUM_TASKS" in machine.variables:
+        return True
     process = "self"
     for _ in range(8):  # srun, a shell, apptainer and the like may be in between
         stat = text_of(machine.proc / process / "stat").rpartition(")")[2].split()
@@ -46,7 +56,7 @@ def is_launched(machine: Machine) -> bool:
             return False
         process = stat[1]
         called = text_of(machine.proc / process / "cmdline").split("\0")
-        if any(name in word for word in called[:4] for name in LAUNCHERS):
+        if any(PurePath(word).name in LAUNCHERS for word in called[:6]):
             return True
     return False
 
