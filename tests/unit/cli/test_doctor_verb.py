@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from support.processes import run
+from support.processes import REPOSITORY, run
 
 KEYS = {"name", "state", "found", "remedy"}
 
@@ -46,6 +46,8 @@ def test_the_list_holds_the_same_and_remedies_where_they_are_needed():
     assert all(set(line) == KEYS and line["found"] for line in lines)
     assert all(bool(line["remedy"]) == (line["state"] != "ok") for line in lines)
     assert {line["state"] for line in lines} <= {"ok", "warn"}
+    manual = (REPOSITORY / "docs/doctor.md").read_text(encoding="utf-8")
+    assert [line["name"] for line in lines if f"`{line['name']}`" not in manual] == []
 
 
 def test_what_fails_is_named_in_one_line_with_exit_code_4():

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from support.processes import REPOSITORY
 
 from dcam_dist.hpc.doctor import Machine, State
 from dcam_dist.hpc.doctor.driver import Driver, count_devices, is_hidden, judge_driver, kernel_driver
 from dcam_dist.hpc.doctor.known_bad import KNOWN_BAD, judge_known_bad
 from dcam_dist.hpc.doctor.libraries import Library
+from dcam_dist.hpc.doctor.packages import pinned_sets
 from dcam_dist.hpc.doctor.probe import MARK
 from dcam_dist.hpc.doctor.stack import judge_stack, read_facts
 
@@ -120,6 +122,33 @@ def test_known_bad_versions(family, version, machine, count):
     lines = judge_known_bad([Library(family, "/somewhere", version)], machine)
     assert len(lines) == count
     assert all(line.state is State.WARN and version in line.found for line in lines)
+
+
+def test_the_pinned_sets_have_the_bad_versions_that_the_manual_admits():
+    sets = pinned_sets(REPOSITORY / "constraints")
+    bad = {
+        name: [
+            line.found.split(":")[0]
+            for line in judge_known_bad(
+                [Library("cuDNN", "", sets[name][cudnn]), Library("NCCL", "", sets[name][nccl])], "x86_64"
+            )
+        ]
+        for name, cudnn, nccl in (
+            ("cuda12", "nvidia-cudnn-cu12", "nvidia-nccl-cu12"),
+            ("cuda13", "nvidia-cudnn-cu13", "nvidia-nccl-cu13"),
+        )
+    }
+    assert bad == {"cuda12": ["cuDNN 9.10.2.21"] * 2, "cuda13": []}
+
+
+def test_the_manual_lists_every_known_bad_version():
+    manual = (REPOSITORY / "docs/doctor.md").read_text(encoding="utf-8")
+    assert all(
+        source.split()[0] in manual
+        for one in KNOWN_BAD
+        for source in one.source.split(", ")
+        if source.startswith("https")
+    )
 
 
 def test_every_known_bad_version_has_a_source():
