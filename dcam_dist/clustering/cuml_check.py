@@ -1,20 +1,18 @@
 """Whether cuML can be used here. RAPIDS breaks in many ways, most of them at its first use, so it is tried out."""
 
-import re
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from dcam_dist.clustering.nvidia_driver import DRIVER, driver_version
 from dcam_dist.config.schema import ClusteringConfig
 from dcam_dist.errors import EnvironmentFault
 
 NEEDED = "extra gpu-cu13 (NVIDIA driver 580 or newer) or gpu-cu12 (535 or newer)"
-DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class Libraries(Protocol):
@@ -98,11 +96,10 @@ def _found() -> str:
 
 
 def _driver() -> str:
-    try:
-        said = re.search(r"\s(\d+\.\d[\d.]*)\s", DRIVER.read_text())
-    except OSError:
+    version = driver_version(DRIVER)
+    if version is None:
         return "no NVIDIA driver"
-    return f"NVIDIA driver {said[1]}" if said else "an NVIDIA driver of unknown version"
+    return f"NVIDIA driver {version}" if version else "an NVIDIA driver of unknown version"
 
 
 def _packages() -> list[str]:

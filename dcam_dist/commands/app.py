@@ -11,6 +11,7 @@ from dcam_dist.commands.assign import assign
 from dcam_dist.commands.cluster import cluster
 from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
+from dcam_dist.commands.doctor import doctor
 from dcam_dist.commands.evaluate import evaluate
 from dcam_dist.commands.features import features
 from dcam_dist.commands.ingest import ingest
@@ -53,7 +54,9 @@ def _options(
 
 for verb in (
     *(phantom, ingest, validate),
-    *(plan, train, submit, status),
-    *(evaluate, maps, features, select_k, cluster, assign, demo),
+    *(doctor, plan),
+    *(train, submit, status),
+    *(evaluate, maps, features, select_k, cluster, assign),
+    *(demo,),
 ):
     app.command()(verb)

@@ -21,6 +21,7 @@ VERBS = (
     "phantom",
     "ingest",
     "validate",
+    "doctor",
     "plan",
     "train",
     "submit",
