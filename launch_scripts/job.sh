@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # the variables are for the scripts that source it
 # Functions of the batch jobs beside this file; `dcam-dist submit` copies them into the scripts that it renders.
 #   DCAM_PYTHON_CMD    words that start Python in a job (default: .venv/bin/python of this checkout)
 #   DCAM_ON_EACH_NODE  starts one command on each node (default: srun with one task a node)
@@ -19,7 +19,7 @@ event() { # WHAT DETAIL...: one line for `dcam-dist status`
   [ -z "${DCAM_JOBS:-}" ] || echo "$(date -u +%FT%TZ) $*" >>"$DCAM_JOBS/$job.events" || true
 }
 
-child= asked=0
+child='' asked=0
 # srun hands SIGUSR1 on to its tasks, which save and leave with 75
 trap 'asked=$((asked + 1)); [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null || true' USR1 TERM
 
@@ -44,6 +44,8 @@ finish() { # CODE: the end of the job; one that was asked to leave goes back int
       why="scontrol is not here (a container?)"
     elif [ "$restart" -ge "$requeues" ]; then
       why="it has been requeued $restart times already"
+    elif [ -n "${stop_file:-}" ] && [ -e "$stop_file" ]; then
+      why="$stop_file asks for it"
     elif [[ "$(scontrol -o show job "$SLURM_JOB_ID")" != *JobState=RUNNING* ]]; then
       why="it was cancelled, or Slurm requeues it itself"
     else

@@ -19,7 +19,10 @@ fi
 for setting in "$@"; do
   case $setting in
   data.cohort=*) expected+=(--cohort "${setting#*=}") ;;
-  output=*) expected+=(--output "${setting#*=}") ;;
+  output=*)
+    expected+=(--output "${setting#*=}")
+    stop_file=${setting#*=}/stop
+    ;;
   esac
 done
 

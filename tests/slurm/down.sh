@@ -11,7 +11,8 @@ for name in n1 n2 slurmctld munged; do
   [ -s "$dir/pid/$name.pid" ] && kill "$(cat "$dir/pid/$name.pid")" 2>/dev/null
 done
 for environment in /proc/[0-9]*/environ; do # tasks that a node which was called down has left
-  grep -szqxF "SLURM_CONF=$dir/slurm.conf" "$environment" && grep -szq '^SLURM_JOB_ID=' "$environment" || continue
-  kill -KILL "$(basename "$(dirname "$environment")")" 2>/dev/null
+  if grep -szqxF "SLURM_CONF=$dir/slurm.conf" "$environment" && grep -szq '^SLURM_JOB_ID=' "$environment"; then
+    kill -KILL "$(basename "$(dirname "$environment")")" 2>/dev/null
+  fi
 done
 exit 0

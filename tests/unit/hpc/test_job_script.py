@@ -25,7 +25,12 @@ def job(body, tmp_path, **variables):
     (tmp_path / "job.sh").write_text(f"set -uo pipefail\nsource launch_scripts/job.sh\n{body}\n")
     env = {**os.environ, "SLURM_JOB_ID": "7", "DCAM_JOBS": str(tmp_path), "PATH": "/usr/bin:/bin", **variables}
     return subprocess.Popen(
-        ["bash", tmp_path / "job.sh"], cwd=REPOSITORY, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ["bash", tmp_path / "job.sh"],
+        cwd=REPOSITORY,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 

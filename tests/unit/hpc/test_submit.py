@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.linters import shellcheck
 from support.processes import REPOSITORY, dcam_dist, run
 
 from dcam_dist.config import load_config
@@ -62,9 +63,7 @@ def test_every_site_takes_every_configuration_and_the_scripts_are_clean(site, co
     for job in jobs:
         script = tmp_path / f"{job.name}.sh"
         script.write_text(render(job, place))
-        linter = Path(sys.executable).with_name("shellcheck")
-        checked = run([str(linter), "--severity=warning", str(script)], timeout=60)
-        assert checked.returncode == 0, checked.stdout
+    assert shellcheck("--exclude=SC2034", *tmp_path.glob("*.sh"), cwd=tmp_path) == ""  # variables of job.sh
 
 
 def header(job, site):
