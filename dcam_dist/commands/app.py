@@ -17,6 +17,7 @@ from dcam_dist.commands.ingest import ingest
 from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
 from dcam_dist.commands.plan import plan
+from dcam_dist.commands.preflight import preflight
 from dcam_dist.commands.select_k import select_k
 from dcam_dist.commands.train import train
 from dcam_dist.commands.validate import validate
@@ -49,5 +50,19 @@ def _options(
     log_to_console()
 
 
-for verb in (phantom, ingest, validate, plan, train, evaluate, maps, features, select_k, cluster, assign, demo):
+for verb in (
+    phantom,
+    ingest,
+    validate,
+    plan,
+    preflight,
+    train,
+    evaluate,
+    maps,
+    features,
+    select_k,
+    cluster,
+    assign,
+    demo,
+):
     app.command()(verb)

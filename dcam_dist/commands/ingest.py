@@ -10,6 +10,7 @@ from dcam_dist.commands.options import ConfigFile
 
 if TYPE_CHECKING:
     from dcam_dist.config import Config
+    from dcam_dist.ingest import IngestSummary
     from dcam_dist.types import QuarantineEntry
 
 
@@ -53,17 +54,15 @@ def ingest(
     """
     from dcam_dist.commands.ingest_progress import shown_progress
     from dcam_dist.config import load_config
-    from dcam_dist.errors import DataError
     from dcam_dist.ingest import ingest as ingest_scans
-    from dcam_dist.ingest.quality import PAGE
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [Path(source) for source in sources if source not in settings]
+    loaded = load_config(config, settings)
     if part is not None:
         _only_without_part({"--scheduler": scheduler, "--slurm": slurm, "--strict": strict})
-        _ingest_part(part, paths, out, load_config(config, settings), hash_ids=hash_ids, assume_hu=assume_hu)
+        _ingest_part(part, paths, out, loaded, hash_ids=hash_ids, assume_hu=assume_hu)
         return
-    loaded = load_config(config, settings)
     with shown_progress() as view:
         summary = ingest_scans(
             paths,
@@ -77,8 +76,15 @@ def ingest(
             progress=view.cases,
             looked=view.looked,
         )
+    _tell_end(summary)
+
+
+def _tell_end(summary: "IngestSummary") -> None:
+    from dcam_dist.errors import DataError
+    from dcam_dist.ingest.quality import PAGE
+
     _tell_aside(summary.quarantined)
-    aside = len(summary.quarantined)
+    aside, out = len(summary.quarantined), summary.cohort
     typer.echo(f"accepted: {summary.accepted}, set aside: {aside}, in {out}")
     typer.echo(f"look at them: {out / PAGE}")
     if not summary.accepted:

@@ -22,6 +22,7 @@ VERBS = (
     "ingest",
     "validate",
     "plan",
+    "preflight",
     "train",
     "evaluate",
     "maps",
