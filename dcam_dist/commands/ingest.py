@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from dcam_dist.types import QuarantineEntry
 
 
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="I/N",
+        help="Do the I-th of N parts, as one task of a job array; at the end, once, the same without --part.",
+    ),
+]
+
+
 def ingest(
     sources: Annotated[
         list[str],
@@ -35,21 +45,14 @@ def ingest(
     slurm: Annotated[
         Path | None, typer.Option("--slurm", metavar="SITE.yaml", help="Use workers in Slurm jobs; see configs/sites/.")
     ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            "--part",
-            metavar="I/N",
-            help="Do the I-th of N parts, as one task of a job array; at the end, once, the same without --part.",
-        ),
-    ] = None,
+    part: PartOption = None,
 ) -> None:
     """Read scans, find the lungs, resample to the training grid, store as a Zarr cohort.
 
     Case ids of a table are kept as they are and must be pseudonymous already; --hash-ids hashes them. A bad case is
     set aside with a reason code and the others go on. Run it again to go on after an interruption.
 
-    With --part I/N, N calls on different nodes may write one cohort at the same time: for a Slurm array of 1-N,
+    N calls with --part, on different nodes, may write one cohort at the same time: in a Slurm array of 1-N, each with
     --part $SLURM_ARRAY_TASK_ID/N. When they have ended, the same command without --part seals the cohort.
     """
     from dcam_dist.commands.ingest_progress import shown_progress
