@@ -6,8 +6,9 @@ import select
 import signal
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import psutil
@@ -18,7 +19,9 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher import api
 
-from dcam_dist.errors import tell
+from dcam_dist.distributed.nodes import explain, fill_in
+from dcam_dist.distributed.patience import Patience
+from dcam_dist.errors import DcamError, tell
 
 LAST_WORDS_S = 5.0
 AFTERMATH_S = 15.0
@@ -47,17 +50,29 @@ def launch(arguments: Sequence[str]) -> int:
     watch = Watch()
     watch.start()
     try:
+        Agent.patience = fill_in(parsed)
         torchrun.run(parsed)  # type: ignore[no-untyped-call]
-    except ChildFailedError as error:
-        return exit_code([failure.exitcode for failure in error.failures.values()], watch.asked)
-    except SignalException as error:
-        return 128 + int(error.sigval)
     except Exception as error:
-        if watch.asked:
-            return STOPPED
-        tell(f"the launcher failed: {type(error).__name__}: {error}")
-        return 4
+        return _failed(error, parsed, watch)
     return 0
+
+
+def _failed(error: Exception, options: Namespace, watch: "Watch") -> int:
+    """The exit code after what torchrun has raised; says why where no rank could."""
+    if isinstance(error, ChildFailedError):
+        return exit_code([failure.exitcode for failure in error.failures.values()], watch.asked)
+    if isinstance(error, SignalException):
+        return 128 + int(error.sigval)
+    if isinstance(error, DcamError):
+        tell(str(error))
+        return error.exit_code
+    if watch.asked:
+        return STOPPED
+    ranks = Agent.current.codes().values() if Agent.current else ()
+    if own := [code for code in _BY_WEIGHT if code in ranks]:
+        return own[0]
+    tell(explain(error, options, watch.came))
+    return 4
 
 
 def exit_code(codes: Collection[int], asked: Collection[int]) -> int:
@@ -89,12 +104,17 @@ class Agent(LocalElasticAgent):
     """torchrun's agent of one node, which gives the ranks time for their last words."""
 
     current: "Agent | None" = None
+    patience: Patience | None = None
     _ranks_started = False
 
     def _initialize_workers(self, worker_group: WorkerGroup) -> None:
         Agent.current = self
         self._ranks_started = False
         super()._initialize_workers(worker_group)
+
+    def _rendezvous(self, worker_group: WorkerGroup) -> None:
+        with self.patience or nullcontext():
+            super()._rendezvous(worker_group)
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         started: dict[int, Any] = super()._start_workers(worker_group)
@@ -112,6 +132,11 @@ class Agent(LocalElasticAgent):
             self._remaining_restarts = 0
         result: RunResult = super()._monitor_workers(worker_group)
         return result
+
+    def nodes(self) -> int:
+        """How many nodes have come to the present meeting, as far as this one knows."""
+        holder = getattr(self._worker_group.spec.rdzv_handler, "_state_holder", None)
+        return len(holder.state.participants) if holder else 0
 
     def codes(self) -> Mapping[int, int | None]:
         """Exit codes by process number; ``None`` while a rank runs. Empty before they are started."""
@@ -139,11 +164,13 @@ class Watch(threading.Thread):
 
     Attributes:
         asked: The signals that came.
+        came: The most nodes that were at the meeting of the launchers at once.
     """
 
     def __init__(self) -> None:
         super().__init__(name="launch-watch", daemon=True)
         self.asked: list[int] = []
+        self.came = 1
         self._inbox, outbox = os.pipe()
         os.set_blocking(outbox, False)
         signal.set_wakeup_fd(outbox)
@@ -156,6 +183,8 @@ class Watch(threading.Thread):
         while True:
             if select.select([self._inbox], [], [], 0.5)[0]:
                 self._pass_on(os.read(self._inbox, 64))
+            if Agent.current:
+                self.came = max(self.came, Agent.current.nodes())
             codes = list(Agent.current.codes().values()) if Agent.current else []
             if not codes or None in codes:
                 ended_s = None

@@ -1,9 +1,10 @@
 """Who this process is among its peers, and the process groups' life."""
 
 import gc
+import math
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,9 +16,11 @@ import torch.distributed as dist
 from dcam_dist.distributed.control import Control, use_control
 from dcam_dist.distributed.lost import end_when_lost, memory_fault, naming_silent_ranks
 from dcam_dist.distributed.meeting import Meeting, alone, join
+from dcam_dist.distributed.network import place
+from dcam_dist.distributed.patience import Patience
 from dcam_dist.distributed.roll_call import Watch
 from dcam_dist.errors import DcamError, EnvironmentFault, FailedElsewhere, RankLost
-from dcam_dist.launchers import read_launch
+from dcam_dist.launchers import Launch, read_launch
 from dcam_dist.models.norm import use_statistics_group
 from dcam_dist.parent_death import die_with_parent
 
@@ -25,6 +28,8 @@ INTERRUPTED = 130
 _BOUND = {"SLURM_GPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_GPU_BIND"}
 NCCL_LATER_S = 60
 """NCCL waits so much longer than the others: its own end of a hang is an abort that names nobody."""
+STORE_LATER_S = 15
+"""So much longer than every exchange may the store take by which the ranks meet."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,11 @@ def open_processes(timeout_s: float = 600) -> Iterator[ProcessContext]:
     context = ProcessContext(
         launch.rank, launch.local_rank, launch.world_size, _device(launch.local_rank), socket.gethostname()
     )
-    meeting = join(launch, timeout_s) if launch.world_size > 1 else None
-    context = replace(context, restarted=meeting is not None and meeting.number > 1)
-    control = _form_groups(context, meeting, timeout_s)
+    with _patience(launch, timeout_s) as patience:
+        meeting = join(launch, timeout_s) if launch.world_size > 1 else None
+        context = replace(context, restarted=meeting is not None and meeting.number > 1)
+        patience.heard()
+        control = _form_groups(context, meeting, timeout_s)
     watch = _watch(meeting, control, context, timeout_s) if meeting else None
     ended: BaseException | None = None
     try:
@@ -103,10 +110,34 @@ def before_leaving(close: Callable[[], None]) -> None:
 _closers: list[Callable[[], None]] = []
 
 
+def _patience(launch: Launch, timeout_s: float) -> Patience:
+    # the exchanges have the timeout; the store itself, where its host is stopped or cut off, has none
+    where = place(*launch.master) if launch.master else "this node"
+    return Patience(
+        timeout_s + STORE_LATER_S,
+        f"rank {launch.rank} of {launch.world_size} on {socket.gethostname()}: {where}, where the ranks meet, does not "
+        "answer: the launcher there is stopped or the network is cut; look at that node, then start again",
+    )
+
+
+def let_our_line_come_first(timeout_s: float, variables: MutableMapping[str, str] = os.environ) -> None:
+    """Keep torch's own watch over NCCL from ending a process before the roll call has named who is missing.
+
+    Args:
+        timeout_s: Longest wait for another rank.
+        variables: The environment; what the user has set stays.
+    """
+    # after 480 s without a sign of life of NCCL's thread torch aborts the process, and says nothing that a user reads
+    variables.setdefault("TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC", str(math.ceil(timeout_s) + 2 * NCCL_LATER_S))
+    # a timeout would leave pickles of every rank in /tmp, and wait for the writing of them
+    variables.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "0")
+
+
 def _form_groups(context: ProcessContext, meeting: Meeting | None, timeout_s: float) -> Control:
     on_gpu = context.device.startswith("cuda")
     wait, longer = timedelta(seconds=timeout_s), timedelta(seconds=timeout_s + NCCL_LATER_S)
     if on_gpu:
+        let_our_line_come_first(timeout_s)
         torch.cuda.set_device(context.device)
         # fp32 means float32: by default convolutions would compute in TF32, with 10 bits of mantissa
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

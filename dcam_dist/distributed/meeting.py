@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 from torch._C._distributed_c10d import FileStore, HashStore, PrefixStore, Store, TCPStore
 
-from dcam_dist.distributed.network import interface_towards, place
+from dcam_dist.distributed.network import DOOR_S, place, use_interface_towards, wait_for_door
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.launchers import Launch
 
@@ -76,7 +76,7 @@ def join(launch: Launch, timeout_s: float) -> Meeting:
     """
     wait, deadline = timedelta(seconds=timeout_s), time.monotonic() + timeout_s
     if launch.one_node:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        use_interface_towards("localhost")
         path = _meeting_file()
         group: Store = FileStore(path, launch.world_size)
         roll: Store = FileStore(f"{path}.roll", launch.world_size)
@@ -185,13 +185,16 @@ def _sweep(folder: Path) -> None:
 
 def _stores_over_tcp(launch: Launch, master: tuple[str, int], wait: timedelta) -> tuple[Store, Store]:
     host, port = master
+    agents_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
+    hosts_it = launch.rank == 0 and not agents_store
     try:
-        _choose_interface(host)
+        use_interface_towards(host)
+        if not hosts_it:  # the launcher's store is open before the first rank starts
+            wait_for_door(host, port, min(wait.total_seconds(), DOOR_S) if agents_store else wait.total_seconds())
     except EnvironmentFault as fault:
         raise EnvironmentFault(
             f"rank {launch.rank} cannot meet the others: {fault}; MASTER_ADDR must be one that all nodes reach"
         ) from None
-    hosts_it = launch.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True)
     try:
         store = TCPStore(host, port, is_master=hosts_it, timeout=wait, wait_for_workers=False, multi_tenant=True)
         roll: Store = store.clone()  # type: ignore[attr-defined]
@@ -203,13 +206,6 @@ def _stores_over_tcp(launch: Launch, master: tuple[str, int], wait: timedelta) -
         ) from None
     meeting = next(_meetings)  # of this process; the keys of an earlier one must not be met again
     return PrefixStore(f"{meeting}/group", store), PrefixStore(f"{meeting}/roll", roll)
-
-
-def _choose_interface(host: str) -> None:
-    """Let gloo use the interface that leads to the meeting place, unless the user has named one."""
-    name = interface_towards(host)
-    if name:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
 
 
 def named(ranks: Sequence[int], peers: Sequence[Peer]) -> str:

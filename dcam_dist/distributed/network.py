@@ -2,6 +2,7 @@
 
 import errno
 import ipaddress
+import os
 import socket
 import time
 from collections.abc import Iterable
@@ -98,6 +99,35 @@ def interface_towards(host: str) -> str | None:
             with suppress(EnvironmentFault):
                 return interface_of(own_address_towards(beyond))
     return interface_of(own)
+
+
+def use_interface_towards(host: str) -> None:
+    """Let gloo and NCCL use the interface that leads to ``host``; one that the user has named stays.
+
+    Raises:
+        EnvironmentFault: When the name has no address, or none to which a route leads.
+    """
+    if name := interface_towards(host):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={name}")  # NCCL takes a bare name for a beginning
+
+
+def require_named_interfaces() -> None:
+    """Refuse names in ``GLOO_SOCKET_IFNAME`` and ``NCCL_SOCKET_IFNAME`` that lead nowhere on this machine.
+
+    Raises:
+        EnvironmentFault: Names the interfaces that it has.
+    """
+    gloo, nccl = (os.environ.get(f"{who}_SOCKET_IFNAME", "") for who in ("GLOO", "NCCL"))
+    for name in filter(None, gloo.split(",")):
+        require_interface(name)
+    if nccl.startswith("="):
+        for name in nccl[1:].split(","):
+            require_interface(name)
+    elif nccl and not nccl.startswith("^"):  # beginnings, of which any may do
+        beginnings = tuple(nccl.split(","))
+        if not any(name.startswith(beginnings) for name in _interfaces()):
+            require_interface(nccl)
 
 
 def is_own(host: str) -> bool:
