@@ -2,6 +2,7 @@
 # Train on all nodes of an LSF job; arguments go to `dcam-dist train`. NOT RUN ON A REAL SITE: read it, and try it on one node first.
 # `dcam-dist submit --dry-run` puts the header before it; variables as in job.sh. Its -Q 75 has LSF requeue a job that left in time.
 set -uo pipefail
+trap : USR1 # the launchers have it too, and leave in order
 
 hosts=$(tr ' ' '\n' <<<"${LSB_HOSTS:?this is a batch job: hand it to bsub}" | awk 'NF && !seen[$0]++')
 nodes=$(wc -l <<<"$hosts")

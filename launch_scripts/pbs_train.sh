@@ -2,6 +2,7 @@
 # Train on all nodes of a PBS job; arguments go to `dcam-dist train`. NOT RUN ON A REAL SITE: read it, and try it on one node first.
 # `dcam-dist submit --dry-run` puts the header before it; variables as in job.sh. Exit code 75: qsub it again to go on.
 set -uo pipefail
+trap : USR1 # the launchers have it too, and leave in order
 
 nodes=$(sort -u "${PBS_NODEFILE:?this is a batch job: hand it to qsub}" | wc -l)
 endpoint=$(head -n 1 "$PBS_NODEFILE")${DCAM_HOST_SUFFIX:-}:$((12000 + ${PBS_JOBID%%.*} % 20000))

@@ -10,7 +10,18 @@ from dcam_dist.commands.options import ConfigFile
 
 if TYPE_CHECKING:
     from dcam_dist.config import Config
+    from dcam_dist.ingest import IngestSummary
     from dcam_dist.types import QuarantineEntry
+
+
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="I/N",
+        help="Do the I-th of N parts, as one task of a job array; at the end, once, the same without --part.",
+    ),
+]
 
 
 def ingest(
@@ -34,36 +45,27 @@ def ingest(
     slurm: Annotated[
         Path | None, typer.Option("--slurm", metavar="SITE.yaml", help="Use workers in Slurm jobs; see configs/sites/.")
     ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            "--part",
-            metavar="I/N",
-            help="Do the I-th of N parts, as one task of a job array; at the end, once, the same without --part.",
-        ),
-    ] = None,
+    part: PartOption = None,
 ) -> None:
     """Read scans, find the lungs, resample to the training grid, store as a Zarr cohort.
 
     Case ids of a table are kept as they are and must be pseudonymous already; --hash-ids hashes them. A bad case is
     set aside with a reason code and the others go on. Run it again to go on after an interruption.
 
-    With --part I/N, N calls on different nodes may write one cohort at the same time: for a Slurm array of 1-N,
+    N calls with --part, on different nodes, may write one cohort at the same time: in a Slurm array of 1-N, each with
     --part $SLURM_ARRAY_TASK_ID/N. When they have ended, the same command without --part seals the cohort.
     """
     from dcam_dist.commands.ingest_progress import shown_progress
     from dcam_dist.config import load_config
-    from dcam_dist.errors import DataError
     from dcam_dist.ingest import ingest as ingest_scans
-    from dcam_dist.ingest.quality import PAGE
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [Path(source) for source in sources if source not in settings]
+    loaded = load_config(config, settings)
     if part is not None:
         _only_without_part({"--scheduler": scheduler, "--slurm": slurm, "--strict": strict})
-        _ingest_part(part, paths, out, load_config(config, settings), hash_ids=hash_ids, assume_hu=assume_hu)
+        _ingest_part(part, paths, out, loaded, hash_ids=hash_ids, assume_hu=assume_hu)
         return
-    loaded = load_config(config, settings)
     with shown_progress() as view:
         summary = ingest_scans(
             paths,
@@ -77,8 +79,15 @@ def ingest(
             progress=view.cases,
             looked=view.looked,
         )
+    _tell_end(summary)
+
+
+def _tell_end(summary: "IngestSummary") -> None:
+    from dcam_dist.errors import DataError
+    from dcam_dist.ingest.quality import PAGE
+
     _tell_aside(summary.quarantined)
-    aside = len(summary.quarantined)
+    aside, out = len(summary.quarantined), summary.cohort
     typer.echo(f"accepted: {summary.accepted}, set aside: {aside}, in {out}")
     typer.echo(f"look at them: {out / PAGE}")
     if not summary.accepted:

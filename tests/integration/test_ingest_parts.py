@@ -79,6 +79,7 @@ def _wait(seen, *processes):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_a_killed_part_costs_its_case_in_hand_and_both_refusals_are_one_line(tmp_path, scans):
     sources, out = [scans / "phantoms" / "cases.csv"], tmp_path / "c.zarr"
     first = _start(sources, out, "1/2", tmp_path / "1.log")
@@ -100,6 +101,7 @@ def test_a_killed_part_costs_its_case_in_hand_and_both_refusals_are_one_line(tmp
     assert tree_hash(out) == _alone(sources, tmp_path / "d.zarr", out) and _strays(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_the_last_call_does_the_rest_of_parts_that_ended_early(tmp_path, scans):
     sources, out = [scans / "phantoms" / "cases.csv"], tmp_path / "c.zarr"
     killed, asked = (_start(sources, out, f"{index}/2", tmp_path / f"{index}.log") for index in (1, 2))

@@ -23,6 +23,7 @@ VERBS = (
     "validate",
     "doctor",
     "plan",
+    "preflight",
     "train",
     "submit",
     "status",
