@@ -162,6 +162,13 @@ def test_an_older_job_s_end_is_not_that_of_a_later_start():
     assert judge("R", replace(RUNNING, live=SILENT, jobs=(ended,)), NOW).state == "silent"
 
 
+def test_a_job_whose_script_has_not_yet_noted_its_end_is_not_starting_again():
+    files = replace(RUNNING, live=left("asked to leave", 75), jobs=(job("running", NOW - 901),))
+    assert judge("R", replace(files, live=replace(files.live, time_s=NOW - 1)), NOW).state == "stopped"
+    soon = replace(files, live=replace(files.live, time_s=NOW - 1), jobs=(job("running", NOW - 60),))
+    assert judge("R", soon, NOW).state == "stopped"
+
+
 def test_a_job_that_began_long_ago_and_never_came_to_the_run_is_not_starting():
     assert judge("R", replace(EMPTY, jobs=(job("running", NOW - 1000),)), NOW).state == "prepared"
 

@@ -33,8 +33,8 @@ def test_every_field_of_the_live_file_is_explained_and_no_other():
 
 
 def test_the_notes_of_a_job_that_the_page_shows_are_understood():
-    lines = PAGE.split("```text\n")[1].split("```")[0].splitlines()
-    said = [task_state("\n".join(lines[: count + 1])) for count in range(len(lines))]
+    lines = PAGE.split("```text\n")[1].split("```")[0].splitlines(keepends=True)
+    said = [task_state("".join(lines[: count + 1])) for count in range(len(lines))]
     assert [(state.state, state.restarts) for state in said] == [
         ("running", 0),
         ("waiting", 1),
