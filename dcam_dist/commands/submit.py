@@ -55,8 +55,8 @@ def submit(
     if dry_run:
         for number, one in enumerate(jobs):
             after = [f"ID_OF_{jobs[number - 1].name}"] if number else []
-            how = " ".join(command(one, after)) if place.scheduler == "slurm" else place.scheduler
-            typer.echo(f"# ==== {one.name}: {how} ====\n{render(one, place)}")
+            heading = f"# ==== {one.name}: {' '.join(command(one, after))} ====\n" if len(jobs) > 1 else ""
+            typer.echo(f"{heading}{render(one, place)}")
         return
     refuse_missing(wanted, kinds)
     for record in submit_jobs(jobs, place):

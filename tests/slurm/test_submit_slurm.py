@@ -64,7 +64,7 @@ def test_a_study_goes_from_scans_to_maps_by_dependencies(slurm, tmp_path):
     assert latest_checkpoint(run).finished
     assert (run / "evaluation.json").exists() and list((run / "maps").glob("*/dcam-winner.nii.gz"))
     state = json.loads(dcam_dist("status", run, "--json").stdout)
-    assert [one["state"] for one in state["jobs"]] == ["done"] * 5
+    assert [one["now"]["state"] for one in state["jobs"]] == ["done"] * 5
     (plain := tmp_path / "plain").mkdir()
     (plain / "c.private.json").write_bytes((tmp_path / "c.private.json").read_bytes())
     assert dcam_dist("ingest", table, "--config", smoke, "--out", plain / "c.zarr").returncode == 0
@@ -113,7 +113,7 @@ def test_a_drained_node_gets_no_more_work_and_the_training_goes_on_with_what_is_
         slurm_says("scancel", "--signal=USR1", number)
         wait_until(lambda: job(number)["JobState"] == "PENDING", 60)
         state = json.loads(dcam_dist("status", run, "--json").stdout)
-        assert state["jobs"][0]["state"] == "waiting"
+        assert state["jobs"][0]["now"]["state"] == "waiting"
         slurm_says("scancel", number)
         left = submit(*settings(cohort, output=run, training__epochs=EPOCHS), "--site", site_file(tmp_path))["train"]
         assert ended(left, run) == "COMPLETED", said(left, run)
@@ -148,7 +148,7 @@ def test_what_was_requeued_often_enough_ends_and_nothing_waits_for_it(slurm, tmp
     assert "not requeued: it has been requeued 1 times already. Submit it again to go on." in said(number, run)
     wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
     state = json.loads(dcam_dist("status", run, "--json").stdout)
-    assert state["jobs"][0]["state"] == "failed"
+    assert state["jobs"][0]["now"]["state"] == "failed"
 
 
 def test_a_cancelled_training_stays_cancelled(slurm, tmp_path, cohort):
