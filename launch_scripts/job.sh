@@ -59,15 +59,4 @@ finish() { # CODE: the end of the job; one that was asked to leave goes back int
   exit "$code"
 }
 
-first_node() { # the address where the ranks meet
-  local name address
-  name=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-  if [ -z "${DCAM_HOST_SUFFIX:-}" ] && ! getent hosts "$name" >/dev/null; then
-    address=$(scontrol -o show node "$name" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p') # as Slurm itself reaches it
-  fi
-  address=${address:-$name${DCAM_HOST_SUFFIX:-}}
-  [[ $address == *:* ]] && address="[$address]"
-  echo "$address"
-}
-
 event "started host=${SLURMD_NODENAME:-$(hostname)} restart=$restart"

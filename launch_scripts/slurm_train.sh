@@ -6,6 +6,17 @@
 set -uo pipefail
 source launch_scripts/job.sh
 
+first_node() { # the address where the ranks meet
+  local name address
+  name=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  if [ -z "${DCAM_HOST_SUFFIX:-}" ] && ! getent hosts "$name" >/dev/null; then
+    address=$(scontrol -o show node "$name" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p') # as Slurm itself reaches it
+  fi
+  address=${address:-$name${DCAM_HOST_SUFFIX:-}}
+  [[ $address == *:* ]] && address="[$address]"
+  echo "$address"
+}
+
 nodes=${SLURM_JOB_NUM_NODES:?this is a batch job: hand it to sbatch}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((${SLURM_CPUS_PER_TASK:-1} > DCAM_RANKS ? SLURM_CPUS_PER_TASK / DCAM_RANKS : 1))}
 port=$((12000 + SLURM_JOB_ID % 20000))

@@ -1,4 +1,4 @@
-"""What the pages of schedulers that are not here show: their shell blocks run as they are written, as far as the script."""
+"""The pages of schedulers that are not here: their shell blocks run as they are written, as far as the script."""
 
 import os
 import re
