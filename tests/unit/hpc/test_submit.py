@@ -63,7 +63,8 @@ def test_every_site_takes_every_configuration_and_the_scripts_are_clean(site, co
     for job in jobs:
         script = tmp_path / f"{job.name}.sh"
         script.write_text(render(job, place))
-    assert shellcheck("--exclude=SC2034", *tmp_path.glob("*.sh"), cwd=tmp_path) == ""  # variables of job.sh
+    # not every script uses all variables of job.sh; what a node expands is quoted on purpose
+    assert shellcheck("--exclude=SC2034,SC2016", *tmp_path.glob("*.sh"), cwd=tmp_path) == ""
 
 
 def header(job, site):
