@@ -47,7 +47,7 @@ def test_the_dry_run_of_each_site_is_the_reviewed_one(site):
     words = ("--config", "configs/paper.yaml", "--site", site, "--nodes", 2, *options)
     done = dry_run(*words, "data.cohort=/data/cohort.zarr", "output=/data/run", "training.batch_size=16")
     assert done.returncode == 0, done.stderr
-    shown = done.stdout.replace(sys.executable, "{PYTHON}").replace(str(REPOSITORY), "{CHECKOUT}")
+    shown = done.stdout.replace(sys.executable, "/PYTHON").replace(str(REPOSITORY), "/CHECKOUT")
     golden = GOLDEN / f"{site.stem}.txt"
     if os.environ.get("DCAM_GOLDEN") == "write":
         golden.write_text(shown)
