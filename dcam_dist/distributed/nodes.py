@@ -37,6 +37,8 @@ JOIN_S = 300
 """How long to wait for the other nodes; torchrun has 600 s."""
 _MEETING = "dcam-dist"
 """The name under which torchrun's agent finds ``_meet``."""
+_LATER_S = 10
+"""Where torch has a timeout of its own it comes first."""
 _NO_ANSWER = (
     "{}, where the nodes meet, does not answer: its launcher is stopped, another program has the port, or the "
     "network is cut; look at that node, then start all nodes again"
@@ -68,7 +70,7 @@ def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> Pa
         _among_others(options, variables)
     else:
         return None
-    patience = Patience(_number(options, "read_timeout"), _NO_ANSWER.format(options.rdzv_endpoint))
+    patience = Patience(_number(options, "read_timeout") + _LATER_S, _NO_ANSWER.format(options.rdzv_endpoint))
     rendezvous_handler_registry.register(_MEETING, partial(_meet, patience))
     options.rdzv_backend = _MEETING
     return patience
@@ -197,8 +199,8 @@ def _boolean(options: Namespace, name: str, missing: bool) -> bool:
 
 
 def _meet(patience: Patience, parameters: RendezvousParameters) -> RendezvousHandler:
+    store = _store(parameters, patience) if parameters.endpoint else HashStore()
     with patience:
-        store = _store(parameters, patience) if parameters.endpoint else HashStore()
         backend = Backend(store, parameters.run_id, patience)
     return create_handler(store, backend, parameters)
 
@@ -209,15 +211,16 @@ def _store(parameters: RendezvousParameters, patience: Patience) -> Store:
     connect = partial(TCPStore, host, port, multi_tenant=True, timeout=timedelta(seconds=seconds))
     if hosts_it or (hosts_it is None and is_own(host)):
         try:
-            return connect(is_master=True)
+            with patience:
+                return connect(is_master=True)
         except RuntimeError as error:
             if hosts_it:
                 raise EnvironmentFault(_cannot_host(place(host, port), error)) from None
             # another launcher of this machine was first
     wait_for_door(host, port, seconds)
-    patience.heard()
     try:
-        return connect(is_master=False)
+        with patience:
+            return connect(is_master=False)
     except RuntimeError as error:
         raise EnvironmentFault(f"cannot meet the other nodes at {place(host, port)}: {_first_line(error)}") from None
 
