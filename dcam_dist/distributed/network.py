@@ -68,8 +68,9 @@ def own_address_towards(host: str) -> str:
                 return str(probe.getsockname()[0])
         except OSError:
             continue
+    named = "" if host in known else f" ({', '.join(known)})"
     raise EnvironmentFault(
-        f"{socket.gethostname()} has no route to {host} ({', '.join(known)}); look at the address, and whether this "
+        f"{socket.gethostname()} has no route to {host}{named}; look at the address, and whether this "
         "node is in that network"
     )
 
