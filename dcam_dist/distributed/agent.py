@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousConnectionError
 from torch.distributed.launcher import api
 
-from dcam_dist.distributed.nodes import explain, fill_in
+from dcam_dist.distributed.nodes import explain, fill_in, offer_meeting
 from dcam_dist.distributed.patience import Patience
 from dcam_dist.errors import DcamError, tell
 
@@ -51,7 +51,8 @@ def launch(arguments: Sequence[str]) -> int:
     watch = Watch()
     watch.start()
     try:
-        Agent.patience = fill_in(parsed)
+        fill_in(parsed)
+        Agent.patience = offer_meeting(parsed)
         torchrun.run(parsed)  # type: ignore[no-untyped-call]
     except Exception as error:
         return _failed(error, parsed, watch)

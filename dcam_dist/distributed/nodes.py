@@ -45,15 +45,14 @@ _NO_ANSWER = (
 )
 
 
-def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> Patience | None:
+def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> None:
     """Complete torchrun's options for this node, in place, and choose its network interface.
+
+    Other meetings than torchrun's ``c10d``, and its ``static`` one of several nodes, are left as they are.
 
     Args:
         options: As torchrun has parsed them.
         variables: The environment, where Slurm says which node this is.
-
-    Returns:
-        The patience to have with the place where the launchers meet; ``None`` where they meet in torchrun's own ways.
 
     Raises:
         UsageError: When the options cannot mean anything.
@@ -68,11 +67,21 @@ def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> Pa
         _alone(options)
     elif options.rdzv_backend == "c10d":
         _among_others(options, variables)
-    else:
+
+
+def offer_meeting(options: Namespace) -> Patience | None:
+    """Let torchrun's agent find the meeting that the options speak of; once in a process.
+
+    Args:
+        options: Filled in.
+
+    Returns:
+        The patience to have with its place; ``None`` where the launchers meet in torchrun's own ways.
+    """
+    if options.rdzv_backend != _MEETING:
         return None
     patience = Patience(_number(options, "read_timeout") + _LATER_S, _NO_ANSWER.format(options.rdzv_endpoint))
     rendezvous_handler_registry.register(_MEETING, partial(_meet, patience))
-    options.rdzv_backend = _MEETING
     return patience
 
 
@@ -170,7 +179,8 @@ def _hosts_it(variables: Mapping[str, str]) -> bool | None:
 
 
 def _set(options: Namespace, found: Mapping[str, str]) -> None:
-    """Complete ``--rdzv_conf``; what the user has said there stays."""
+    """Name the meeting and complete ``--rdzv_conf``; what the user has said there stays."""
+    options.rdzv_backend = _MEETING
     defaults = {"join_timeout": str(JOIN_S), "read_timeout": str(round(DOOR_S))}
     try:
         said = {**defaults, **found, **_parse_rendezvous_config(options.rdzv_conf)}
