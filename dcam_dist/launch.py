@@ -8,6 +8,8 @@ It is torchrun's own agent, with these differences:
   long as the scheduler lets them. torchrun kills ranks 30 s after SIGTERM, and SIGUSR1 kills torchrun itself. Ctrl-C is
   passed on as well; at that they end without a save.
 - When a rank has failed, the others have 5 s to say so before torchrun ends them; stopped ones are killed.
+- On one node it opens no port; on several it fills in what the options leave open, so that the same line works on each,
+  and says in one line why they could not meet.
 - When all ranks of this node have ended and the agent has not within 15 s, as when the node is gone that hosts the
   rendezvous, it is ended.
 

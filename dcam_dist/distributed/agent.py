@@ -13,13 +13,14 @@ from typing import Any
 
 import psutil
 import torch.distributed.run as torchrun
-from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup
+from torch.distributed.elastic.agent.server.api import DEFAULT_ROLE, RunResult, WorkerGroup
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError
 from torch.distributed.launcher import api
 
-from dcam_dist.distributed.nodes import explain, fill_in
+from dcam_dist.distributed.nodes import explain, fill_in, offer_meeting
 from dcam_dist.distributed.patience import Patience
 from dcam_dist.errors import DcamError, tell
 
@@ -50,7 +51,8 @@ def launch(arguments: Sequence[str]) -> int:
     watch = Watch()
     watch.start()
     try:
-        Agent.patience = fill_in(parsed)
+        fill_in(parsed)
+        Agent.patience = offer_meeting(parsed)
         torchrun.run(parsed)  # type: ignore[no-untyped-call]
     except Exception as error:
         return _failed(error, parsed, watch)
@@ -107,6 +109,14 @@ class Agent(LocalElasticAgent):
     patience: Patience | None = None
     _ranks_started = False
 
+    def _invoke_run(self, role: str = DEFAULT_ROLE) -> RunResult:
+        try:
+            result: RunResult = super()._invoke_run(role)
+        except RendezvousConnectionError:  # the launcher where all met has ended: a rank of its node may have failed
+            self._await_end()
+            raise
+        return result
+
     def _initialize_workers(self, worker_group: WorkerGroup) -> None:
         Agent.current = self
         self._ranks_started = False
@@ -122,10 +132,8 @@ class Agent(LocalElasticAgent):
         return started
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
-        deadline = time.monotonic() + LAST_WORDS_S
-        while any(self.codes().values()) and self._working() and time.monotonic() < deadline:
-            time.sleep(0.05)
         if any(self.codes().values()):
+            self._await_end()
             for process in self._stopped():
                 process.kill()  # it would sit through torchrun's 30 s
         if not NOT_AGAIN.isdisjoint(self.codes().values()):
@@ -144,6 +152,11 @@ class Agent(LocalElasticAgent):
             return {}
         handlers = self._pcontext.subprocess_handlers.values()  # type: ignore[attr-defined]
         return {handler.proc.pid: handler.proc.poll() for handler in handlers}
+
+    def _await_end(self) -> None:
+        deadline = time.monotonic() + LAST_WORDS_S
+        while self._working() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _working(self) -> list[psutil.Process]:
         return [process for process in self._alive() if process not in self._stopped()]

@@ -152,8 +152,10 @@ def _form_groups(context: ProcessContext, meeting: Meeting | None, timeout_s: fl
         use_statistics_group(dist.new_group(timeout=longer if on_gpu else wait))
         group = dist.new_group(backend="gloo", timeout=wait) if meeting else None
     except (RuntimeError, ValueError) as error:
+        interface = os.environ.get("GLOO_SOCKET_IFNAME")
+        over = f" over GLOO_SOCKET_IFNAME={interface}, by which all must reach each other" if interface else ""
         raise EnvironmentFault(
-            f"rank {context.rank} of {context.world_size} on {context.node} cannot join its peers: {error}"
+            f"rank {context.rank} of {context.world_size} on {context.node} cannot join its peers{over}: {error}"
         ) from None
     control = Control(group, context.rank, context.world_size)
     use_control(control)

@@ -68,8 +68,9 @@ def own_address_towards(host: str) -> str:
                 return str(probe.getsockname()[0])
         except OSError:
             continue
+    named = "" if host in known else f" ({', '.join(known)})"
     raise EnvironmentFault(
-        f"{socket.gethostname()} has no route to {host} ({', '.join(known)}); look at the address, and whether this "
+        f"{socket.gethostname()} has no route to {host}{named}; look at the address, and whether this "
         "node is in that network"
     )
 
@@ -87,17 +88,15 @@ def interface_of(address: str) -> str | None:
 def interface_towards(host: str) -> str | None:
     """The interface through which the nodes of a meeting at ``host`` reach this one; ``None`` where that is unknown.
 
-    A machine's own name may lead to loopback on the machine itself and to its real address elsewhere: then it is the
-    interface of the default route, through which the others come.
+    A machine's own name may lead to loopback on the machine itself and to its real address elsewhere: then it is
+    the interface of the default route, or the only one there is, through which the others come.
 
     Raises:
         EnvironmentFault: When the name has no address, or none to which a route leads.
     """
     own = own_address_towards(host)
     if is_loopback(own) and not _means_loopback(host):
-        for beyond in _BEYOND:
-            with suppress(EnvironmentFault):
-                return interface_of(own_address_towards(beyond))
+        return _interface_outward() or interface_of(own)
     return interface_of(own)
 
 
@@ -163,13 +162,13 @@ def wait_for_door(host: str, port: int, timeout_s: float = DOOR_S) -> None:
         EnvironmentFault: When it stays closed: says whether it was refused, has no route, or does not answer.
     """
     addresses_of(host)
-    deadline = time.monotonic() + timeout_s
+    deadline, reason = time.monotonic() + timeout_s, ""
     while True:
         try:
             socket.create_connection((host, port), min(_TRY_S, max(deadline - time.monotonic(), _PAUSE_S))).close()
             return
-        except OSError as error:
-            reason = _REASONS.get(error.errno or 0, error.strerror or "there was no answer")
+        except OSError as error:  # the last try may have been cut short: what was said before counts
+            reason = _REASONS.get(error.errno or 0, error.strerror or reason or "there was no answer")
         if time.monotonic() + _PAUSE_S > deadline:
             break
         time.sleep(_PAUSE_S)
@@ -184,6 +183,22 @@ def _means_loopback(host: str) -> bool:
         return is_loopback(host)
     except ValueError:  # a name
         return host == "localhost"
+
+
+def _interface_outward() -> str | None:
+    for beyond in _BEYOND:
+        with suppress(EnvironmentFault):
+            return interface_of(own_address_towards(beyond))
+    up = [name for name, state in psutil.net_if_stats().items() if state.isup]
+    others = [name for name in up if any(map(_leads_out, _interfaces().get(name, ())))]
+    return others[0] if len(others) == 1 else None
+
+
+def _leads_out(address: str) -> bool:
+    try:
+        return not is_loopback(address)
+    except ValueError:  # an Ethernet address
+        return False
 
 
 def _interfaces() -> dict[str, set[str]]:

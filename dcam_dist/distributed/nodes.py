@@ -37,21 +37,22 @@ JOIN_S = 300
 """How long to wait for the other nodes; torchrun has 600 s."""
 _MEETING = "dcam-dist"
 """The name under which torchrun's agent finds ``_meet``."""
+_LATER_S = 10
+"""Where torch has a timeout of its own it comes first."""
 _NO_ANSWER = (
     "{}, where the nodes meet, does not answer: its launcher is stopped, another program has the port, or the "
     "network is cut; look at that node, then start all nodes again"
 )
 
 
-def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> Patience | None:
+def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> None:
     """Complete torchrun's options for this node, in place, and choose its network interface.
+
+    Other meetings than torchrun's ``c10d``, and its ``static`` one of several nodes, are left as they are.
 
     Args:
         options: As torchrun has parsed them.
         variables: The environment, where Slurm says which node this is.
-
-    Returns:
-        The patience to have with the place where the launchers meet; ``None`` where they meet in torchrun's own ways.
 
     Raises:
         UsageError: When the options cannot mean anything.
@@ -66,11 +67,21 @@ def fill_in(options: Namespace, variables: Mapping[str, str] = os.environ) -> Pa
         _alone(options)
     elif options.rdzv_backend == "c10d":
         _among_others(options, variables)
-    else:
+
+
+def offer_meeting(options: Namespace) -> Patience | None:
+    """Let torchrun's agent find the meeting that the options speak of; once in a process.
+
+    Args:
+        options: Filled in.
+
+    Returns:
+        The patience to have with its place; ``None`` where the launchers meet in torchrun's own ways.
+    """
+    if options.rdzv_backend != _MEETING:
         return None
-    patience = Patience(_number(options, "read_timeout"), _NO_ANSWER.format(options.rdzv_endpoint))
+    patience = Patience(_number(options, "read_timeout") + _LATER_S, _NO_ANSWER.format(options.rdzv_endpoint))
     rendezvous_handler_registry.register(_MEETING, partial(_meet, patience))
-    options.rdzv_backend = _MEETING
     return patience
 
 
@@ -168,7 +179,8 @@ def _hosts_it(variables: Mapping[str, str]) -> bool | None:
 
 
 def _set(options: Namespace, found: Mapping[str, str]) -> None:
-    """Complete ``--rdzv_conf``; what the user has said there stays."""
+    """Name the meeting and complete ``--rdzv_conf``; what the user has said there stays."""
+    options.rdzv_backend = _MEETING
     defaults = {"join_timeout": str(JOIN_S), "read_timeout": str(round(DOOR_S))}
     try:
         said = {**defaults, **found, **_parse_rendezvous_config(options.rdzv_conf)}
@@ -197,8 +209,8 @@ def _boolean(options: Namespace, name: str, missing: bool) -> bool:
 
 
 def _meet(patience: Patience, parameters: RendezvousParameters) -> RendezvousHandler:
+    store = _store(parameters, patience) if parameters.endpoint else HashStore()
     with patience:
-        store = _store(parameters, patience) if parameters.endpoint else HashStore()
         backend = Backend(store, parameters.run_id, patience)
     return create_handler(store, backend, parameters)
 
@@ -209,15 +221,16 @@ def _store(parameters: RendezvousParameters, patience: Patience) -> Store:
     connect = partial(TCPStore, host, port, multi_tenant=True, timeout=timedelta(seconds=seconds))
     if hosts_it or (hosts_it is None and is_own(host)):
         try:
-            return connect(is_master=True)
+            with patience:
+                return connect(is_master=True)
         except RuntimeError as error:
             if hosts_it:
                 raise EnvironmentFault(_cannot_host(place(host, port), error)) from None
             # another launcher of this machine was first
     wait_for_door(host, port, seconds)
-    patience.heard()
     try:
-        return connect(is_master=False)
+        with patience:
+            return connect(is_master=False)
     except RuntimeError as error:
         raise EnvironmentFault(f"cannot meet the other nodes at {place(host, port)}: {_first_line(error)}") from None
 
