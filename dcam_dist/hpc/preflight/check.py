@@ -1,25 +1,28 @@
 """``preflight``: what must hold on all nodes before a batch job's work begins, asked by one task a node.
 
 The nodes meet in a store at one port, hosted by the first; it hears what each found, compares, and tells the verdict.
-Every wait ends: after ``COME_S`` for the others to come, after ``VERDICT_S`` for the verdict.
+Every wait ends: for the others after ``COME_S``, for the verdict after ``VERDICT_S``, for a host that is none after
+``END_S``.
 """
 
 import os
 import re
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from dcam_dist.distributed.network import addresses_of, is_own, place, wait_for_door
+from dcam_dist.distributed.network import is_own, place, wait_for_door
 from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.hpc.preflight.exchange import as_first, as_other
 from dcam_dist.hpc.preflight.node_state import NodeState, Wanted, look_around
 from dcam_dist.hpc.preflight.verdict import Clock, Findings, judge
 
-COME_S, VERDICT_S = 30.0, 45.0
+COME_S, VERDICT_S, END_S = 25.0, 40.0, 42.0
 
 
 def parse_place(text: str) -> tuple[str, int]:
@@ -53,37 +56,54 @@ def preflight(wanted: Wanted, variables: Mapping[str, str] = os.environ) -> Find
     here = look_around(wanted, variables)
     if wanted.meet is None:
         return judge(wanted, [here], [Clock()], ())
+    room = f"preflight/{variables.get('SLURM_JOB_ID', '')}"
     try:
-        first, store = _meet(wanted.meet, here, began)
+        if _is_first(wanted.meet, here):
+            return as_first(PrefixStore(room, _store(wanted.meet, first=True)), wanted, here, began + COME_S)
+        wait_for_door(*wanted.meet, COME_S - (time.monotonic() - began))
+        found = _in_time(lambda meet: _visit(meet, room, wanted, here, began + VERDICT_S), wanted.meet, began + END_S)
     except EnvironmentFault as fault:
         return Findings((*here.faults, _named(here, str(fault))))
-    store = PrefixStore(f"preflight/{variables.get('SLURM_JOB_ID', '')}", store)
-    if first:
-        return as_first(store, wanted, here, began + COME_S)
-    found = as_other(store, wanted, here, began + VERDICT_S)
     return replace(found, faults=tuple(_named(here, fault) for fault in found.faults)) if found.speaks else found
 
 
-def _meet(meet: tuple[str, int], here: NodeState, began: float) -> tuple[bool, Store]:
-    """Whether this is the first node, and the store of the meeting.
+def _is_first(meet: tuple[str, int], here: NodeState) -> bool:
+    own = is_own(meet[0])
+    if here.number == 0 and not own:
+        raise EnvironmentFault(f"{place(*meet)} is not on this node, the first; give an address of this node")
+    return own if here.number is None else here.number == 0
 
-    Raises:
-        EnvironmentFault: When the place cannot be hosted or reached.
-    """
-    host, port = meet
-    addresses_of(host)
-    own = is_own(host)
-    first = own if here.number is None else here.number == 0
-    if first and not own:
-        raise EnvironmentFault(f"{place(host, port)} is not on this node, the first; give an address of this node")
-    if not first:
-        wait_for_door(host, port, COME_S - (time.monotonic() - began))
+
+def _visit(meet: tuple[str, int], room: str, wanted: Wanted, here: NodeState, deadline: float) -> Findings:
+    return as_other(PrefixStore(room, _store(meet, first=False)), wanted, here, deadline)
+
+
+def _store(meet: tuple[str, int], *, first: bool) -> Store:
     try:
-        store = TCPStore(host, port, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=VERDICT_S))
+        return TCPStore(*meet, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=VERDICT_S))
     except RuntimeError:
         what = "the port cannot be opened; is it in use? Choose another" if first else "no preflight answers there"
-        raise EnvironmentFault(f"{place(host, port)}: {what}") from None
-    return first, store
+        raise EnvironmentFault(f"{place(*meet)}: {what}") from None
+
+
+def _in_time(visit: Callable[[tuple[str, int]], Findings], meet: tuple[str, int], deadline: float) -> Findings:
+    """Visit in a thread of its own: torch's store waits for ever for a host that listens and says nothing."""
+    ended: SimpleQueue[Findings | EnvironmentFault] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put(visit(meet))
+        except EnvironmentFault as fault:
+            ended.put(fault)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        found = ended.get(timeout=max(0.0, deadline - time.monotonic()))
+    except Empty:
+        found = EnvironmentFault(f"{place(*meet)} is open but no preflight answers there; look at the first node")
+    if isinstance(found, EnvironmentFault):
+        raise found
+    return found
 
 
 def _named(here: NodeState, line: str) -> str:
