@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import TextIO
@@ -16,6 +15,7 @@ from dcam_dist.hpc.status import RunStatus, SavedStatus
 from dcam_dist.runs.jobs import JobState
 from dcam_dist.types import Phase
 
+SILENCE = "it is waiting in the queue, or it has died"
 MOST_COLUMNS, INDENT, BAR_COLUMNS = 100, 14, 40
 
 HEADLINES = {
@@ -61,7 +61,7 @@ def _rows(status: RunStatus) -> Iterator[tuple[str, str, str]]:
         if said:
             yield name, said, ""
     for index, job in enumerate(status.jobs):
-        yield "" if index else "jobs", _job(job), ""
+        yield "" if index else "jobs", _job(job, status.time_s), ""
     for warning in status.warnings:
         yield "warning", warning, "yellow"
     yield "next", status.next, "bold"
@@ -103,15 +103,20 @@ def _figures(status: RunStatus) -> str:
 
 
 def _alive(status: RunStatus) -> str:
-    if status.silent_s is None or status.state in ("stopped", "failed", "finished"):
+    if status.silent_s is None or status.reason or status.state in ("stopped", "failed", "finished"):
         return ""
     where = f"on {status.host}, process {status.pid}{f', job {status.job}' if status.job else ''}"
     if status.state in ("training", "starting") and status.exit_code is None:
         return f"{duration(status.silent_s)} ago {where}"
     if status.state == "silent":
-        silence = f"no sign of life for {duration(status.silent_s)}"
-        return f"{silence}: it is waiting in the queue, or it has died; last {where}"
+        guess = "its job has noted no end: it has died, or hangs" if _job_runs(status) else SILENCE
+        return f"no sign of life for {duration(status.silent_s)}: {guess}; last {where}"
     return f"last {duration(status.silent_s)} ago {where}"
+
+
+def _job_runs(status: RunStatus) -> bool:
+    trainings = [job for job in status.jobs if job.job.name == "train"]
+    return bool(trainings) and trainings[-1].now.state == "running"
 
 
 def _left(status: RunStatus) -> str:
@@ -134,15 +139,15 @@ def _saved(saved: SavedStatus | None, epochs: int | None) -> str:
     return f"{place}; " + ("without its manifest" if saved.age_s is None else f"{duration(saved.age_s)} old")
 
 
-def _job(state: JobState) -> str:
+def _job(state: JobState, time_s: float) -> str:
     job, now = state.job, state.now
     tasks = f" ({', '.join(f'{count} {name}' for name, count in sorted(state.counts.items()))})" if job.tasks else ""
-    return f"{job.job_id} {job.name}: {_standing(state)}{tasks}{_requeued(now.restarts)}"
+    return f"{job.job_id} {job.name}: {_standing(state, time_s)}{tasks}{_requeued(now.restarts)}"
 
 
-def _standing(state: JobState) -> str:
+def _standing(state: JobState, time_s: float) -> str:
     job, now = state.job, state.now
-    ago = "" if now.since_s is None else duration(max(0.0, time.time() - now.since_s))
+    ago = "" if now.since_s is None else duration(max(0.0, time_s - now.since_s))
     if now.state == "running":
         return f"running on {now.host or 'an unnamed host'} for {ago}" if not job.tasks else "running"
     if now.state == "failed":
@@ -152,7 +157,7 @@ def _standing(state: JobState) -> str:
     if now.restarts:
         return "waiting again"
     after = f" for {', '.join(job.after)}" if job.after else ""
-    return f"waiting{after} since {duration(max(0.0, time.time() - job.submitted_s))}"
+    return f"waiting{after} since {duration(max(0.0, time_s - job.submitted_s))}"
 
 
 def _requeued(times: int) -> str:

@@ -14,7 +14,7 @@ BEGINNING_S = 900.0
 """So long may a job take from its start to the opening of the run: containers, imports, the meeting of the ranks."""
 
 State = Literal["prepared", "waiting", "starting", "training", "silent", "stopped", "failed", "finished", "unknown"]
-_INTERRUPTED = 130
+_INTERRUPTED, KILLED = 130, 137
 
 
 def state_of(files: RunFiles, now: float) -> State:
@@ -79,7 +79,8 @@ def how_it_left(files: RunFiles) -> tuple[str | None, int | None]:
         return None, None
     if live is not None and job.now.since_s < live.started_s:
         return None, None
-    return f"job {job.job.job_id} ended with exit code {job.now.exit_code}", job.now.exit_code
+    killed = ", killed: by its memory limit, or by hand" if job.now.exit_code == KILLED else ""
+    return f"job {job.job.job_id} ended with exit code {job.now.exit_code}{killed}", job.now.exit_code
 
 
 def _came_to_its_end(files: RunFiles) -> bool:

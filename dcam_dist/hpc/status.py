@@ -43,6 +43,7 @@ class RunStatus:
 
     Attributes:
         run: As it was named.
+        time_s: When it was judged, seconds since 1970.
         state: ``prepared``: nothing has begun. ``waiting``: its job waits in the queue. ``starting``: its job or
             process has begun, no phase yet. ``training``. ``silent``: it did not say that it left, but says nothing any
             more. ``stopped``: it was asked to leave, and saved. ``failed``. ``finished``. ``unknown``: it has been
@@ -75,6 +76,7 @@ class RunStatus:
     """
 
     run: str
+    time_s: float
     state: State
     method: str | None
     epochs: int | None
@@ -125,18 +127,18 @@ def judge(run: str, files: RunFiles, now: float) -> RunStatus:
     state = state_of(files, now)
     live, config, works = files.live, files.config, state == "training"
     last = files.metrics[-1] if files.metrics else {}
-    epoch, phase = _place(files, state)
+    epoch, phase, done, total = _place(files, state)
     reason, exit_code = how_it_left(files)
-    counted = live is not None and state != "finished"
     return RunStatus(
         run=run,
+        time_s=now,
         state=state,
         method=config.method if config else None,
         epochs=config.training.epochs if config else None,
         epoch=epoch,
         phase=phase,
-        done=live.done if live and counted else 0,
-        total=live.total if live and counted else 0,
+        done=done,
+        total=total,
         loss=_first(live.loss if live else None, last.get("loss")),
         nmi=_first(live.nmi if live else None, last.get("nmi_previous")),
         silhouette=_first(last.get("silhouette")),
@@ -159,14 +161,14 @@ def judge(run: str, files: RunFiles, now: float) -> RunStatus:
     )
 
 
-def _place(files: RunFiles, state: State) -> tuple[int | None, str | None]:
-    """Epoch and phase: of the start in hand, else those that the next one goes on with."""
+def _place(files: RunFiles, state: State) -> tuple[int | None, str | None, int, int]:
+    """Epoch, phase and its volumes: of the latest start, else where the next one goes on, with none counted yet."""
     live, saved = files.live, files.saved
     if state in ("training", "silent", "stopped", "failed") and live is not None and live.phase is not None:
-        return live.epoch, live.phase
+        return live.epoch, live.phase, live.done, live.total
     if saved is None:
-        return None, None
-    return saved.position.epoch, saved.position.phase.name.lower()
+        return None, None, 0, 0
+    return saved.position.epoch, saved.position.phase.name.lower(), 0, 0
 
 
 def _saved(files: RunFiles, now: float) -> SavedStatus | None:

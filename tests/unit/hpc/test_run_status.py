@@ -154,7 +154,10 @@ def test_why_it_left_is_told():
     lines = shown(judge("R", replace(RUNNING, live=left("lost rank 1 (n2)", 4)), NOW))
     assert "  left        15 min ago, exit code 4 on n1: lost rank 1 (n2)" in lines
     killed = judge("R", replace(RUNNING, live=SILENT, jobs=(job("failed", exit_code=137),)), NOW)
-    assert (killed.reason, killed.exit_code) == ("job 42 ended with exit code 137", 137)
+    assert (killed.reason, killed.exit_code) == (
+        "job 42 ended with exit code 137, killed: by its memory limit, or by hand",
+        137,
+    )
 
 
 def test_an_older_job_s_end_is_not_that_of_a_later_start():
@@ -221,6 +224,20 @@ def test_a_training_behind_a_failed_job_will_not_start_and_the_way_out_is_told()
     assert "see why job 40 failed (/runs/jobs/40.log)" in found.next
 
 
+def test_a_silent_one_whose_job_noted_no_end_does_not_wait_in_the_queue():
+    running = job("running", NOW - 5100)
+    lines = " ".join(" ".join(shown(judge("R", replace(RUNNING, live=SILENT, jobs=(running,)), NOW))).split())
+    assert "for 14 min: its job has noted no end: it has died, or hangs; last on n1" in lines
+    assert "42 train: running on n1 for 85 min" in lines
+
+
+def test_where_the_next_start_goes_on_its_volumes_are_not_those_of_the_last():
+    files = replace(RUNNING, live=left("asked to leave", 75), jobs=(job("waiting", restarts=1),))
+    found = judge("R", files, NOW)
+    assert (found.epoch, found.phase, found.done, found.total) == (2, "train", 0, 0)
+    assert not any(line.startswith("  alive") for line in shown(found))
+
+
 def test_jobs_are_listed_one_a_line():
     record = JobRecord("40", "ingest", "i.sh", "i.log", (), NOW - 7200, 20)
     ingest = JobState(
@@ -229,7 +246,7 @@ def test_jobs_are_listed_one_a_line():
     again = job("waiting", restarts=2)
     lines = shown(judge("R", replace(EMPTY, jobs=(ingest, job("done", exit_code=0, job_id="41"), again)), NOW))
     assert lines[3] == "  jobs        40 ingest: running (5 done, 1 failed, 2 running, 12 waiting)"
-    assert lines[4].startswith("              41 train: done, ")
+    assert lines[4] == "              41 train: done, 2 min ago"
     assert lines[5] == "              42 train: waiting again, requeued 2 times"
 
 
