@@ -121,10 +121,11 @@ def judge_doubles(found: Mapping[str, str]) -> list[Line]:
 
 
 def judge_sets(sets: Mapping[str, Mapping[str, str]], found: Mapping[str, str]) -> Line:
-    """Which pinned set this is, or how far it is from the nearest."""
+    """Which pinned set this is, or how far it is from the nearest; first of all a set has this torch."""
     if not sets:
         return ok("pinned set", "cannot be told: there is no folder constraints/ beside the package")
-    distances = {name: _differences(pins, found) for name, pins in sets.items()}
+    same_torch = {name: pins for name, pins in sets.items() if _same(found.get("torch", ""), pins.get("torch", ""))}
+    distances = {name: _differences(pins, found) for name, pins in (same_torch or sets).items()}
     nearest = min(distances, key=lambda name: len(distances[name]))
     if not distances[nearest]:
         return ok("pinned set", f"{nearest}: all as in constraints/{nearest}.txt")

@@ -1,4 +1,4 @@
-"""``python -m dcam_dist.hpc.doctor.probe``: import torch, then cuML where it is installed, and say what was loaded.
+"""What ``stack`` starts: import torch, then cuML where it is installed, and say what was loaded.
 
 A process of its own: where libraries do not go together, importing them ends in a crash as often as in an error.
 """
@@ -80,7 +80,3 @@ def _in_one_line(error: Exception) -> str:
 def _say(facts: dict[str, Any]) -> None:
     sys.stdout.write(f"\n{MARK}{json.dumps(facts)}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
 """Torch, the driver and the CUDA libraries: asked of a process that imports them, judged here."""
 
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -15,16 +14,16 @@ from dcam_dist.hpc.doctor.line import Line, fail, ok, warn
 from dcam_dist.hpc.doctor.machine import Machine
 from dcam_dist.hpc.doctor.probe import MARK
 
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); from dcam_dist.hpc.doctor.probe import main; main()"
+"""This very package, and nothing that happens to lie in the current folder."""
 PATIENCE_S = 120.0
 """A first import from a busy shared file system, and cuML's first kernels, take long."""
 
 
 def stack_lines(machine: Machine) -> list[Line]:
     """Import the libraries elsewhere, and judge them."""
-    package = str(Path(__file__).parents[3])
-    path = os.pathsep.join(filter(None, (package, machine.variables.get("PYTHONPATH", ""))))
-    command = [sys.executable, "-P", "-m", "dcam_dist.hpc.doctor.probe"]
-    answer = ask(command, {**machine.variables, "PYTHONPATH": path}, PATIENCE_S)
+    command = [sys.executable, "-P", "-c", PROGRAM, str(Path(__file__).parents[3])]
+    answer = ask(command, machine.variables, PATIENCE_S)
     facts = read_facts(answer.out) if answer is not None else {}
     trouble = "cannot be started" if answer is None else answer.trouble
     return judge_stack(facts, trouble, machine)

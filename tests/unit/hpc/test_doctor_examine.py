@@ -4,8 +4,8 @@ import os
 import time
 
 import psutil
-import pytest
 from support.commands import commands_in
+from support.processes import python
 
 from dcam_dist.hpc.doctor import CHECKS, Line, Machine, State, examine, failed
 from dcam_dist.hpc.doctor.command import ask, is_there
@@ -36,6 +36,16 @@ def test_a_check_that_never_answers_is_left_behind():
     first, second = examine(checks={"silent": silent, "good": lambda _: [ok("good", "fine")]}, longest_s=0.5)
     assert time.monotonic() - begun < 10
     assert (first.name, first.state, second.name) == ("silent", State.WARN, "good")
+
+
+def test_a_process_can_end_with_such_a_check_in_it():
+    program = """
+import time
+from dcam_dist.hpc.doctor import examine
+print(examine(checks={"silent": lambda machine: time.sleep(120)}, longest_s=0.5)[0].found)
+"""
+    ended = python(["-c", program], timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "no answer in 0 s\n")
 
 
 def test_every_check_speaks_on_an_empty_machine(tmp_path):
@@ -73,23 +83,25 @@ def test_a_file_that_is_no_program_is_no_command(tmp_path):
     assert ask(["tool"], {"PATH": str(tmp_path)}) is None
 
 
-@pytest.mark.parametrize("script", ["sleep 60", "trap '' TERM; sleep 60 & sleep 60"])
-def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(tmp_path, script):
-    path = {"PATH": commands_in(tmp_path, slow=f"echo $$ > {tmp_path}/pid; {script}")}
+def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(tmp_path):
+    script = f"trap '' TERM; sleep 60 & echo $$ $! > {tmp_path}/started; sleep 60"
     begun = time.monotonic()
-    answer = ask(["slow"], path, patience_s=1.0)
+    answer = ask(["slow"], {"PATH": commands_in(tmp_path, slow=script)}, patience_s=1.0)
     assert time.monotonic() - begun < 20
     assert (answer.code, answer.trouble) == (None, "does not answer in time")
-    group = int((tmp_path / "pid").read_text())
-    alive = [one for one in psutil.process_iter() if _group(one.pid) == group and one.status() != psutil.STATUS_ZOMBIE]
-    assert alive == []
+    started = [int(number) for number in (tmp_path / "started").read_text().split()]
+    assert len(started) == 2
+    deadline = time.monotonic() + 5
+    while any(map(_lives, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [number for number in started if _lives(number)] == []
 
 
-def _group(pid):
+def _lives(number):
     try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_command_whose_child_has_gone_elsewhere_does_not_hold_us(tmp_path):

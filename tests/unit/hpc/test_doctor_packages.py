@@ -71,6 +71,15 @@ def test_the_nearest_pinned_set_is_named_with_what_differs():
     assert judge_sets({}, PLAIN).state is State.OK
 
 
+def test_the_set_of_this_torch_is_nearer_than_one_with_fewer_differences():
+    sets = {
+        "cpu": {"torch": "2.13.0", "numpy": "2.4.6"},
+        "cuda12": {"torch": "2.10.0", "numpy": "2.2.6", "dask": "2026.8"},
+    }
+    line = judge_sets(sets, {"torch": "2.10.0+cu128", "numpy": "2.4.6", "dask": "2026.1"})
+    assert line.found.startswith("none; 2 differ from cuda12")
+
+
 def test_the_sets_of_this_project_are_read():
     sets = pinned_sets(REPOSITORY / "constraints")
     assert set(sets) == {"cpu", "cuda12", "cuda13"}

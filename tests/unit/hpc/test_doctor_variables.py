@@ -41,6 +41,26 @@ def test_a_real_launcher_is_recognised_and_its_absence_too(tmp_path):
     assert (json.loads(alone.read_text())[name], json.loads(ranked.read_text())[name]) == ("warn", "ok")
 
 
+@pytest.mark.parametrize(
+    ("called", "launched"),
+    [
+        ("/env/bin/python /env/bin/torchrun --nproc_per_node=2 train.py", True),
+        ("/env/bin/python -m dcam_dist.launch --nnodes=1", True),
+        ("/env/bin/python -u -m deepspeed.launcher.launch", True),
+        ("/bin/bash job.sh torchrun.log", False),
+        ("vim /home/me/torchrun/notes.md", False),
+    ],
+)
+def test_launchers_are_known_by_their_command_lines(tmp_path, called, launched):
+    parents = {"self": ("python -m (odd) name", "30"), "30": ("bash", "20"), "20": ("launcher", "1")}
+    for process, (name, parent) in parents.items():
+        (tmp_path / process).mkdir()
+        (tmp_path / process / "stat").write_text(f"{process} ({name}) S {parent} 1 1\n")
+    (tmp_path / "30/cmdline").write_text("bash\0")
+    (tmp_path / "20/cmdline").write_text(called.replace(" ", "\0") + "\0")
+    assert is_launched(Machine(proc=tmp_path, variables={})) is launched
+
+
 def test_a_task_of_srun_is_launched():
     assert is_launched(Machine(variables={"SLURM_STEP_NUM_TASKS": "4"}))
 
