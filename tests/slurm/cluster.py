@@ -10,7 +10,7 @@ NO_MORE = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTE
 SITE = """
 train: {{gpus: 0, cores: 1, time: "{time}"}}
 ingest: {{gpus: 0, cores: 1, time: "00:10:00"}}
-leave_seconds: 20
+leave_seconds: {leave}
 requeues: {requeues}
 environment: {{OMP_NUM_THREADS: "1"}}
 """
@@ -20,9 +20,9 @@ def slurm_says(*words):
     return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def site_file(folder, *, time="00:10:00", requeues=20, more=""):
+def site_file(folder, *, time="00:10:00", requeues=20, leave=20):
     path = folder / "site.yaml"
-    path.write_text(SITE.format(time=time, requeues=requeues) + more)
+    path.write_text(SITE.format(time=time, requeues=requeues, leave=leave))
     return path
 
 

@@ -17,7 +17,7 @@ from dcam_dist.runs import latest_checkpoint
 
 pytestmark = pytest.mark.slurm
 
-EPOCHS, LONG = 20, 200
+EPOCHS, LONG = 20, 300
 """The second takes longer than the minute that is Slurm's shortest limit."""
 
 
@@ -72,7 +72,7 @@ def test_a_study_goes_from_scans_to_maps_by_dependencies(slurm, tmp_path):
 
 
 def test_a_training_that_reaches_its_time_limit_is_requeued_and_ends_bit_for_bit(slurm, tmp_path, cohort, whole):
-    number, run = train(cohort, tmp_path, epochs=LONG, site=site_file(tmp_path, time="00:01:00"))
+    number, run = train(cohort, tmp_path, epochs=LONG, site=site_file(tmp_path, time="00:01:00", leave=2))
     assert ended(number, run, 600) == "COMPLETED", said(number, run)
     noted = events(number, run)
     requeued = [one for one in noted if one.startswith("requeued exit=75")]
