@@ -102,8 +102,7 @@ def judge_extra(requirements: Sequence[str], found: Mapping[str, str]) -> Line:
     if not extra:
         return ok("GPU extra", "none; clustering by scikit-learn or torch")
     if wrong:
-        pins = extra.replace("gpu-cu", "constraints/cuda") + ".txt"
-        return warn("GPU extra", f"{extra}, but {some(wrong)}", f"python -m pip install -c {pins} -e '.[{extra}]'")
+        return warn("GPU extra", f"{extra}, but {some(wrong)}", _install(extra.replace("gpu-cu", "cuda")))
     return ok("GPU extra", extra)
 
 
@@ -132,8 +131,14 @@ def judge_sets(sets: Mapping[str, Mapping[str, str]], found: Mapping[str, str]) 
     return warn(
         "pinned set",
         f"none; {len(distances[nearest])} differ from {nearest}: {some(distances[nearest])}",
-        f"for the tested versions: python -m pip install -c constraints/{nearest}.txt -e .",
+        f"for the tested versions: {_install(nearest)}",
     )
+
+
+def _install(pinned: str) -> str:
+    extra = pinned.replace("cuda", "gpu-cu")
+    what = f"'.[{extra}]'" if extra in EXTRAS else "."
+    return f"python -m pip install -c constraints/{pinned}.txt -e {what}"
 
 
 def _pins(text: str) -> dict[str, str]:

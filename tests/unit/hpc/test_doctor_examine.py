@@ -4,6 +4,7 @@ import os
 import time
 
 import psutil
+import pytest
 from support.commands import commands_in
 from support.processes import python
 
@@ -46,6 +47,23 @@ print(examine(checks={"silent": lambda machine: time.sleep(120)}, longest_s=0.5)
 """
     ended = python(["-c", program], timeout=60)
     assert (ended.returncode, ended.stdout) == (0, "no answer in 0 s\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user whom the limit binds")
+def test_where_no_thread_can_be_started_the_limit_is_still_said():
+    program = """
+import os, resource, threading
+from dcam_dist.hpc.doctor import Machine, examine
+from dcam_dist.hpc.doctor.limits import limit_lines
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+os.setuid(54321)
+try:
+    threading.Thread(target=int).start()
+except RuntimeError:
+    print({line.name: line.state.value for line in examine(Machine(), {"limits": limit_lines})}["ulimit nproc"])
+"""
+    ended = python(["-c", program], timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, "fail\n"), ended.stderr
 
 
 def test_every_check_speaks_on_an_empty_machine(tmp_path):

@@ -78,6 +78,7 @@ def test_the_set_of_this_torch_is_nearer_than_one_with_fewer_differences():
     }
     line = judge_sets(sets, {"torch": "2.10.0+cu128", "numpy": "2.4.6", "dask": "2026.1"})
     assert line.found.startswith("none; 2 differ from cuda12")
+    assert line.remedy.endswith("-c constraints/cuda12.txt -e '.[gpu-cu12]'")
 
 
 def test_the_sets_of_this_project_are_read():
