@@ -5,6 +5,9 @@ import fcntl
 import json
 import os
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -185,3 +188,45 @@ def test_a_beginning_that_fails_lets_the_next_one_in(tmp_path):
     with one_writer_of_many(out, bool) as first, one_writer_of_many(out, bool) as second:
         assert (first, second) == (True, False)
     assert not [path.name for path in tmp_path.iterdir()]
+
+
+def test_one_part_begins_at_a_time_and_one_is_the_first(tmp_path):
+    inside, seen, together = [], [], threading.Barrier(6)
+
+    def begin(alone):
+        inside.append(alone)
+        time.sleep(0.05)
+        seen.append(len(inside))
+        inside.pop()
+        return alone
+
+    def part():
+        with one_writer_of_many(tmp_path / "c.zarr", begin) as alone:
+            together.wait(30)  # all are writing now
+            return alone
+
+    with ThreadPoolExecutor(6) as pool:
+        alone = [one.result() for one in [pool.submit(part) for _ in range(6)]]
+    assert sum(alone) == 1 and seen == [1] * 6
+    assert not [path.name for path in tmp_path.iterdir()]
+
+
+def test_who_leaves_waits_while_another_begins(tmp_path):
+    """It would hold the lock alone for a moment, and the newcomer would be refused."""
+    out, came, leave, left = tmp_path / "c.zarr", threading.Event(), threading.Event(), threading.Event()
+
+    def part():
+        with one_writer_of_many(out, bool):
+            came.set()
+            leave.wait(30)
+        left.set()
+
+    def begin(alone):
+        leave.set()
+        return alone, left.wait(0.5)
+
+    (thread := threading.Thread(target=part)).start()
+    assert came.wait(30)
+    with one_writer_of_many(out, begin) as begun:
+        assert begun == (False, False) and left.wait(30)
+    thread.join()
