@@ -52,6 +52,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "clustering": Entry(9, 40, cores=2, by_name=True),
         "voxel_patterns": Entry(3, 40, by_name=True),
         "rank_exchange": Entry(1, 16, by_name=True),
+        "two_hosts": Entry(5, 30, by_name=True),
     }
 )
 
