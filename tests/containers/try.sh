@@ -75,7 +75,7 @@ look_for_canaries() { # ROOT
 }
 
 offline() { # COMMAND… in the image, as a user that it does not know, with no network
-  buildah run --network none --user 12345:12345 --volume "$dir/data:/data" "$container" -- "$@"
+  buildah run --network none --user 12345:12345 --volume "$dir/data:/data" --volume "$dir/hosts:/etc/hosts:ro" "$container" -- "$@"
 }
 
 say "a base from Debian's packages"
@@ -84,16 +84,21 @@ make_context
 say "containers/$set.Dockerfile, for CPUs"
 buildah bud --quiet --network host --volume "$wheels:/wheels:ro" --build-arg BASE=localhost/dcam-base -t dcam-try "$dir/context"
 container=$(buildah from dcam-try)
+echo 127.0.0.1 localhost >"$dir/hosts" # which Docker and Podman write themselves
 install -d -o 12345 -g 12345 "$dir/data"
 look_for_canaries "$(buildah mount "$container")"
 say "its command line, its users and its packages"
 offline dcam-dist --help >/dev/null
 [ "$(buildah run --network none "$container" -- id -u)" = 10001 ]
-offline /opt/venv/bin/pip list --format=freeze --disable-pip-version-check | tee "$dir/packages.txt" | wc -l
+offline pip list --format=freeze --exclude pip --exclude setuptools --exclude dcam-dist >"$dir/packages.txt"
+while read -r package; do # as the constraints spell it, without the label of a CPU build
+  package=$(sed -E 's/\+.*//; s/^([^=]*)/\L\1/; :dash; s/^([^=]*)[_.]/\1-/; t dash' <<<"$package")
+  grep -qxF "$package" "$dir/context/constraints/cpu.txt" || { echo "try.sh: not pinned: $package" >&2; exit 1; }
+done <"$dir/packages.txt"
 say "scans, cohort and a training with torch.compile"
 offline dcam-dist phantom scans --cases 12 --format nifti
 offline dcam-dist ingest scans/cases.csv --out cohort.zarr --config /opt/dcam-dist/configs/smoke.yaml
-offline python -m dcam_dist.launch --standalone --nproc_per_node=2 -m dcam_dist train \
+offline python -m dcam_dist.launch --standalone --local_addr 127.0.0.1 --nproc_per_node=2 -m dcam_dist train \
   --config /opt/dcam-dist/configs/smoke.yaml data.cohort=cohort.zarr output=run network.compile=true
 offline dcam-dist maps run
 say "containers/$set.def, for CPUs"
