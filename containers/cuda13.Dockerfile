@@ -19,6 +19,7 @@ RUN apt-get update \
 
 COPY LICENSE README.md pyproject.toml constraints/cuda13.txt /opt/src/
 COPY dcam_dist /opt/src/dcam_dist
+COPY launch_scripts /opt/src/launch_scripts
 COPY configs /opt/dcam-dist/configs
 
 # The constraints as a variable also bind the packages that others are built with. A checkout may be readable by its

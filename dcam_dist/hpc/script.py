@@ -4,6 +4,7 @@ The text is copied in, not called, so that a job that waits in the queue does wh
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 from dcam_dist.config.site import Site
@@ -12,7 +13,8 @@ from dcam_dist.hpc.headers import header
 from dcam_dist.hpc.job import BatchJob
 
 CHECKOUT = Path(__file__).parents[2]
-SCRIPTS = CHECKOUT / "launch_scripts"
+INSTALLED = Path(sys.prefix, "share", "dcam_dist", "launch_scripts")
+"""Where pip puts the scripts, for a package that does not lie in its checkout."""
 _SOURCED = "source launch_scripts/job.sh"
 
 
@@ -20,7 +22,7 @@ def render(job: BatchJob, site: Site) -> str:
     """The whole script.
 
     Raises:
-        EnvironmentFault: When ``launch_scripts`` is not beside the package.
+        EnvironmentFault: When the script of ``launch_scripts`` cannot be read.
     """
     lines = [
         "#!/bin/bash",
@@ -61,11 +63,11 @@ def _body(name: str) -> str:
 
 def _text(name: str) -> str:
     """Without the lines at the top that speak to whoever reads the file itself."""
+    beside = CHECKOUT / "launch_scripts"
+    path = (beside if beside.is_dir() else INSTALLED) / name
     try:
-        lines = (SCRIPTS / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
-        raise EnvironmentFault(
-            f"{SCRIPTS}/{name}: no such file; submit works from a checkout: pip install -e ., or PYTHONPATH"
-        ) from None
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: {error.strerror}; install the package anew") from None
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return "".join(lines[first:])

@@ -204,7 +204,8 @@ def test_a_build_gets_the_package_and_what_installs_it_and_no_more():
     package = {file for file in TRACKED if file.startswith("dcam_dist/")}
     configs = {file for file in TRACKED if re.fullmatch(r"configs/[^/]+", file)}
     sets = {f"constraints/{name}.txt" for name in ("cpu", *SETS)}
-    assert gets == {"LICENSE", "README.md", "pyproject.toml"} | package | configs | sets
+    scripts = {file for file in TRACKED if file.startswith("launch_scripts/")}
+    assert gets == {"LICENSE", "README.md", "pyproject.toml"} | package | scripts | configs | sets
 
 
 def test_all_is_left_out_before_anything_is_let_in():
