@@ -17,7 +17,7 @@ from dcam_dist.runs import latest_checkpoint
 
 pytestmark = pytest.mark.slurm
 
-EPOCHS, LONG = 20, 300
+EPOCHS, LONG = 20, 200
 """The second takes longer than the minute that is Slurm's shortest limit."""
 
 
