@@ -100,12 +100,18 @@ def explain(error: Exception, options: Namespace, came: int) -> str:
             f"{came} of {options.nnodes} nodes came to {where}, within {join_s} s (--rdzv_conf join_timeout={join_s}); "
             "look at what the others say"
         )
-    if isinstance(error, RendezvousConnectionError):
+    least, _ = parse_min_max_nnodes(options.nnodes)
+    lost, over = isinstance(error, RendezvousConnectionError), isinstance(error, RendezvousClosedError)
+    if came < least and (lost or (over and came > 1)):  # on its own it may have come when all was over
+        return (
+            f"{came} of {options.nnodes} nodes had come to {where}, when another gave up; look at what the others say"
+        )
+    if lost:
         return (
             f"lost the connection to {where}: its launcher has ended or the network is cut; start all nodes again: the "
             "run goes on from its last checkpoint"
         )
-    if isinstance(error, RendezvousClosedError):
+    if over:
         return f"the meeting at {options.rdzv_endpoint} is over: other nodes have ended; start all nodes again"
     return f"the launcher failed: {type(error).__name__}: {error}"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from support.cohorts import settings
@@ -79,6 +80,15 @@ def kill_a_round(store, tmp_path):
         wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2 or one.poll() or two.poll(), 60)
         for process in (one, two):
             process.send_signal(signal.SIGKILL)
+
+
+def test_ranks_whose_meeting_place_hangs_end_with_a_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = SimpleNamespace(port=silent.getsockname()[1])
+        with rank(1, place, tmp_path / "log.txt", JOBS, "loop", tmp_path, 2) as one:
+            assert one.wait(90) == 4
+    (line,) = (tmp_path / "log.txt").read_text().splitlines()
+    assert f"127.0.0.1:{place.port}, where the ranks meet, does not answer" in line
 
 
 @pytest.mark.parametrize("late", [0, 1])

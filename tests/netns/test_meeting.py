@@ -148,6 +148,23 @@ def test_a_first_host_that_hangs_before_all_have_met(hosts):
     assert re.search("where the nodes meet, does not answer: its launcher is stopped", line)
 
 
+def test_a_node_that_never_comes_is_counted_by_those_that_did(hosts):
+    meet(hosts, "--rdzv_conf=join_timeout=12", nodes="3")
+    there = rf"10\.77\.\d+\.1:{PORT}, where the nodes meet"
+    # the second one's time may be over before, or it learns that the first one's is
+    assert_one_line_each(hosts, f"2 of 3 nodes (came to {there}, within 12 s|had come to {there}, when)", 60)
+
+
+def test_a_first_host_that_hangs_while_both_wait_for_a_third(hosts):
+    meet(hosts, SOON, nodes="3")
+    wait_for(lambda: hosts.connected(2, PORT), START_S * 2)
+    time.sleep(2)
+    hosts.launchers[1].send_signal(signal.SIGSTOP)
+    assert hosts.launchers[2].wait(4 + 10 + START_S) == 4
+    (line,) = hosts.said(2)
+    assert re.search("where the nodes meet, does not answer: its launcher is stopped", line)
+
+
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_launcher_that_hangs_while_the_ranks_work_holds_up_no_end_of_the_other(hosts, stopped):
     other = 3 - stopped

@@ -39,8 +39,15 @@ class Hosts:
 
     def listens(self, host: int, port: int) -> bool:
         """Whether somebody on a host waits for connections to a port."""
-        asked = ["nsenter", f"--net=/run/netns/{self.name}{host}", "ss", "-Hltn", "sport", "=", f":{port}"]
-        return bool(subprocess.run(asked, check=True, capture_output=True).stdout)
+        return bool(self._sockets(host, "-l", f"sport = :{port}"))
+
+    def connected(self, host: int, port: int) -> bool:
+        """Whether somebody on a host is connected to a port elsewhere."""
+        return bool(self._sockets(host, "state", "established", f"dport = :{port}"))
+
+    def _sockets(self, host: int, *wanted: str) -> bytes:
+        asked = ["nsenter", f"--net=/run/netns/{self.name}{host}", "ss", "-Htn", *wanted]
+        return subprocess.run(asked, check=True, capture_output=True).stdout
 
     def address(self, host: int) -> str:
         """As it stands in an endpoint."""

@@ -150,5 +150,6 @@ def test_what_is_said_of_a_meeting_that_came_to_nothing():
     assert "lost the connection to 127.0.0.1:29411, where the nodes meet" in explain(
         RendezvousConnectionError(), options, 2
     )
+    assert explain(RendezvousConnectionError(), options, 1).startswith("1 of 2 nodes had come to 127.0.0.1:29411")
     assert "is over: other nodes have ended" in explain(RendezvousClosedError(), options, 2)
     assert explain(ValueError("odd"), options, 1) == "the launcher failed: ValueError: odd"
