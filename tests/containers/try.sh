@@ -98,7 +98,7 @@ done <"$dir/packages.txt"
 say "scans, cohort and a training with torch.compile"
 offline dcam-dist phantom scans --cases 12 --format nifti
 offline dcam-dist ingest scans/cases.csv --out cohort.zarr --config /opt/dcam-dist/configs/smoke.yaml
-offline python -m dcam_dist.launch --standalone --local_addr 127.0.0.1 --nproc_per_node=2 -m dcam_dist train \
+offline python -m dcam_dist.launch --standalone --nproc_per_node=2 -m dcam_dist train \
   --config /opt/dcam-dist/configs/smoke.yaml data.cohort=cohort.zarr output=run network.compile=true
 offline dcam-dist maps run
 say "containers/$set.def, for CPUs"
