@@ -4,7 +4,7 @@
 set -uo pipefail
 trap : USR1 # the launchers have it too, and leave in order
 
-hosts=$(tr ' ' '\n' <<<"${LSB_HOSTS:?this is a batch job: hand it to bsub}" | awk 'NF && !seen[$0]++')
+hosts=$(awk '!seen[$0]++' "${LSB_DJOB_HOSTFILE:?this is a batch job: hand it to bsub}") # it has a line a slot
 nodes=$(wc -l <<<"$hosts")
 endpoint=$(head -n 1 <<<"$hosts")${DCAM_HOST_SUFFIX:-}:$((12000 + LSB_JOBID % 20000))
 read -ra python <<<"${DCAM_PYTHON_CMD:-$PWD/.venv/bin/python}"

@@ -10,7 +10,7 @@ NOT_RUN = "This has not been run on a real {} site: read it, mkdir -p {}, then h
 
 
 def header(job: BatchJob, site: Site) -> list[str]:
-    """The lines for the site's scheduler."""
+    """The lines for the site's scheduler; of PBS and LSF there is the training alone."""
     return {"slurm": _slurm, "pbs": _pbs, "lsf": _lsf}[site.scheduler](job, site)
 
 
@@ -37,24 +37,24 @@ def _pbs(job: BatchJob, site: Site) -> list[str]:
     memory = f"{job.memory_gb}gb" if job.memory_gb else None
     chunk = {"ncpus": job.cores, "mpiprocs": 1, "ngpus": job.gpus or None, "mem": memory}
     select = ":".join([f"select={job.nodes}", *(f"{name}={value}" for name, value in chunk.items() if value)])
-    options = {
-        "-N": f"dcam-{job.name}",
-        "-A": site.account,
-        "-q": job.partition,
-        "-l": f"{select} -l place=scatter -l walltime={_hours(job.time)}",
-        "-J": f"1-{job.tasks}" if job.tasks else None,
-        "-r": "y",
-        "-j": "oe",
-        "-o": job.folder,
-    }
-    lines = [f"#PBS {name} {value}" for name, value in options.items() if value is not None]
-    return [_said("PBS", job, "qsub"), *lines, *(f"#PBS {line}" for line in job.directives)]
+    options = [
+        f"-N dcam-{job.name}",
+        *([f"-A {site.account}"] if site.account else []),
+        *([f"-q {job.partition}"] if job.partition else []),
+        f"-l {select}",
+        "-l place=scatter",
+        f"-l walltime={_hours(job.time)}",
+        "-r y",
+        "-j oe",
+        f"-o {job.folder}",
+    ]
+    return [_said("PBS", job, "qsub"), *(f"#PBS {option}" for option in (*options, *job.directives))]
 
 
 def _lsf(job: BatchJob, site: Site) -> list[str]:
     hours, minutes, _ = _hours(job.time).split(":")
     options = {
-        "-J": f"dcam-{job.name}" + (f"[1-{job.tasks}]" if job.tasks else ""),
+        "-J": f"dcam-{job.name}",
         "-P": site.account,
         "-q": job.partition,
         "-n": job.nodes * job.cores,
@@ -63,7 +63,7 @@ def _lsf(job: BatchJob, site: Site) -> list[str]:
         "-M": f"{job.memory_gb}GB" if job.memory_gb else None,
         "-W": f"{hours}:{minutes}",
         "-Q": "75",
-        "-oo": job.folder / f"{job.name}-%J{'_%I' if job.tasks else ''}.log",
+        "-o": job.folder / f"{job.name}-%J.log",
     }
     lines = [f"#BSUB {name} {value}" for name, value in options.items() if value is not None]
     return [_said("LSF", job, "bsub"), *lines, *(f"#BSUB {line}" for line in job.directives)]
