@@ -1,7 +1,6 @@
 """How the launchers of several nodes meet, and what each of them fills in; a launcher on its own opens no port."""
 
 import os
-import uuid
 from argparse import Namespace
 from collections.abc import Mapping
 from datetime import timedelta
@@ -145,7 +144,7 @@ def _alone(options: Namespace) -> None:
     # the ranks meet in a file, so nobody needs the port that torchrun opens, on all interfaces, for them
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     options.standalone, options.nnodes = False, "1:1"
-    options.rdzv_endpoint, options.rdzv_id, options.local_addr = "", uuid.uuid4().hex, "localhost"
+    options.rdzv_endpoint, options.local_addr = "", "localhost"
     _set(options, {})
 
 
@@ -154,7 +153,7 @@ def _among_others(options: Namespace, variables: Mapping[str, str]) -> None:
     options.rdzv_endpoint = place(host, port)
     require_named_interfaces()
     use_interface_towards(host)
-    hosts_it = _hosts_it(variables)
+    hosts_it = _hosts_it(options, variables)
     _set(options, {} if hosts_it is None else {"is_host": str(int(hosts_it))})
     # the host's own name may lead to loopback on itself; as the endpoint is written the others reach it
     hosts = _boolean(options, "is_host", is_own(host))
@@ -176,12 +175,15 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host, port
 
 
-def _hosts_it(variables: Mapping[str, str]) -> bool | None:
+def _hosts_it(options: Namespace, variables: Mapping[str, str]) -> bool | None:
     """Whether Slurm says that this is the first node, or another; ``None`` where it does not say."""
-    tasks = variables.get("SLURM_STEP_NUM_TASKS")
-    if tasks is None or tasks != variables.get("SLURM_STEP_NUM_NODES"):
-        return None
-    return variables.get("SLURM_NODEID") == "0"
+    least, most = parse_min_max_nnodes(options.nnodes)
+    tasks = variables.get("SLURM_STEP_NUM_TASKS", "")
+    # in a step of one task, as where each node has a step of its own, every node is the first
+    one_step = (
+        tasks == variables.get("SLURM_STEP_NUM_NODES") and tasks.isdecimal() and max(2, least) <= int(tasks) <= most
+    )
+    return variables.get("SLURM_NODEID") == "0" if one_step else None
 
 
 def _set(options: Namespace, found: Mapping[str, str]) -> None:

@@ -165,6 +165,19 @@ def test_a_first_host_that_hangs_while_both_wait_for_a_third(hosts):
     assert re.search("where the nodes meet, does not answer: its launcher is stopped", line)
 
 
+def test_when_the_first_host_is_lost_the_other_ends_with_what_its_rank_says(hosts):
+    for host in (1, 2):
+        hosts.start(host, [JOBS, "loop", hosts.folder, 20, 60])
+    wait_for(lambda: len(list(hosts.folder.glob("*.pid"))) == 2, 60)
+    ranks = [int(file.read_text()) for file in hosts.folder.glob("*.pid")]
+    hosts.launchers[1].kill()
+    assert hosts.launchers[2].wait(AFTERMATH_S + 10) == 4
+    print(hosts.said(2))
+    (line,) = hosts.said(2)
+    assert "the network is cut or a node is lost" in line
+    assert all(map(gone, ranks))
+
+
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_launcher_that_hangs_while_the_ranks_work_holds_up_no_end_of_the_other(hosts, stopped):
     other = 3 - stopped

@@ -32,3 +32,11 @@ def test_a_first_node_without_an_address_is_told_at_once(slurm, tmp_path):
     done = srun("-N2", "-n2", sys.executable, "tests/support/step_jobs.py", "quick", str(tmp_path))
     assert done.returncode == 4
     assert "no address is known of n1 on" in done.stderr and "MASTER_ADDR must be one that" in done.stderr
+
+
+def test_launchers_of_one_step_know_from_slurm_which_of_them_holds_the_meeting(slurm, tmp_path):
+    options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:29476"]
+    job = ["tests/support/step_jobs.py", "quick", str(tmp_path)]
+    done = srun("-N2", "-n2", sys.executable, "-m", "dcam_dist.launch", *options, *job)
+    assert done.returncode == 0, done.stderr
+    assert all(f"rank={rank}, local_rank=0, world_size=2" in done.stdout for rank in (0, 1))

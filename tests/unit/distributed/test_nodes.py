@@ -104,9 +104,14 @@ def test_slurms_first_node_holds_the_meeting_unless_the_user_has_said_who():
     assert settings(several("--rdzv_conf=is_host=0", **STEP, SLURM_NODEID="0"))["is_host"] == "0"
 
 
-def test_a_step_of_more_tasks_than_nodes_does_not_say_who_holds_it():
-    variables = {**STEP, "SLURM_STEP_NUM_TASKS": "4", "SLURM_NODEID": "1"}
-    assert "is_host" not in settings(several(**variables))
+@pytest.mark.parametrize(
+    ("tasks", "nodes", "wanted"),
+    [("4", "2", "2"), ("1", "1", "2"), ("1", "1", "1:2"), ("3", "3", "2")],
+    ids=["two a node", "a step for each node", "the same, elastic", "more than wanted"],
+)
+def test_a_step_of_another_shape_does_not_say_who_holds_it(tasks, nodes, wanted):
+    variables = {"SLURM_STEP_NUM_TASKS": tasks, "SLURM_STEP_NUM_NODES": nodes, "SLURM_NODEID": "0"}
+    assert "is_host" not in settings(several(f"--nnodes={wanted}", **variables))
 
 
 def test_the_wait_for_others_has_a_default_and_can_be_set():
