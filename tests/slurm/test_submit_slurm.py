@@ -36,7 +36,7 @@ def whole(cohort, tmp_path_factory):
             folder = tmp_path_factory.mktemp("whole")
             words = settings(cohort, output=folder / "run", training__epochs=epochs)
             training = start_training(words, folder / "log.txt", ranks=2)
-            assert training.wait() == [0, 0], training.said
+            assert training.wait(500) == [0, 0], training.said
             made[epochs] = folder / "run"
         return made[epochs]
 
