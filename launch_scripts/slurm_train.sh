@@ -18,27 +18,16 @@ first_node() { # the address where the ranks meet
 }
 
 nodes=${SLURM_JOB_NUM_NODES:?this is a batch job: hand it to sbatch}
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((${SLURM_CPUS_PER_TASK:-1} > DCAM_RANKS ? SLURM_CPUS_PER_TASK / DCAM_RANKS : 1))}
-port=$((12000 + SLURM_JOB_ID % 20000))
-expected=(--nodes "$nodes" --gpus "$DCAM_GPUS")
+expect "$@"
 meeting=(--standalone)
 if [ "$nodes" -gt 1 ]; then
-  endpoint=$(first_node):$port
+  endpoint=$(first_node):$((12000 + SLURM_JOB_ID % 20000))
   expected+=(--meet "$endpoint")
   meeting=(--nnodes="$nodes" --rdzv-backend=c10d --rdzv-endpoint="$endpoint" --rdzv-id="$SLURM_JOB_ID.$restart")
 fi
-for setting in "$@"; do
-  case $setting in
-  data.cohort=*) expected+=(--cohort "${setting#*=}") ;;
-  output=*)
-    expected+=(--output "${setting#*=}")
-    stop_file=${setting#*=}/stop
-    ;;
-  esac
-done
 
 run "${on_each_node[@]}" "${python[@]}" -m dcam_dist preflight "${expected[@]}"
 [ "$code" = 0 ] || finish "$code"
-run "${on_each_node[@]}" "${python[@]}" -m dcam_dist.launch "${meeting[@]}" --nproc-per-node="$DCAM_RANKS" --max-restarts=0 \
+run "${on_each_node[@]}" "${python[@]}" -m dcam_dist.launch "${meeting[@]}" --nproc-per-node="$ranks" --max-restarts=0 \
   -m dcam_dist train "$@"
 finish "$code"

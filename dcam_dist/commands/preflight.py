@@ -16,17 +16,21 @@ def preflight(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="RUN", help="The run's directory, which all must write.")
     ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds by which the others may come later than the first node.")
+    ] = 180.0,
 ) -> None:
     """Before a batch job's work, once a node: nodes, GPUs, meeting place, cohort, output, clocks, versions.
 
-    On several nodes: srun --ntasks-per-node=1 dcam-dist preflight ... It ends within a minute, with 0 on all nodes or
-    with 4 on all and a line for each thing that is wrong. It leaves nothing behind.
+    On several nodes: srun --ntasks-per-node=1 dcam-dist preflight ... It ends with 0 on all nodes, or with 4 on
+    all and a line for each thing that is wrong; within a minute where the first node cannot be reached. It leaves
+    nothing behind.
     """
     from dcam_dist.errors import EnvironmentFault, FailedElsewhere, tell
     from dcam_dist.hpc.preflight import Wanted, parse_place
     from dcam_dist.hpc.preflight import preflight as look
 
-    found = look(Wanted(nodes, gpus, parse_place(meet) if meet else None, cohort, output))
+    found = look(Wanted(nodes, gpus, parse_place(meet) if meet else None, cohort, output, wait))
     if not found.speaks:
         if found.faults:
             raise FailedElsewhere(EnvironmentFault.exit_code)

@@ -23,8 +23,9 @@ def submit(
         bool, typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate and maps, one after another.")
     ] = False,
     job: Annotated[
-        Literal["ingest", "train", "evaluate", "maps", "benchmarks"], typer.Option("--job", help="Without --pipeline.")
-    ] = "train",
+        Literal["ingest", "train", "evaluate", "maps", "benchmarks"] | None,
+        typer.Option("--job", help="The one job to submit; without: train."),
+    ] = None,
     scans: Annotated[
         list[Path] | None, typer.Option("--scans", help="DICOM folders, image files or a cases.csv. Repeat.")
     ] = None,
@@ -42,23 +43,27 @@ def submit(
     """
     from dcam_dist.config import load_config
     from dcam_dist.config.site import check_walltime, load_site
-    from dcam_dist.hpc.pipeline import Wanted, refuse_missing, study
+    from dcam_dist.errors import UsageError
+    from dcam_dist.hpc.pipeline import StudyRequest, refuse_missing, study
     from dcam_dist.hpc.script import render
     from dcam_dist.hpc.submit import command, submit_jobs
 
-    loaded, place = load_config(config, settings or []), load_site(site)
+    place = load_site(site)
+    loaded = load_config(config, [*place.settings, *(settings or [])])
     if time is not None:
         check_walltime(time)
-    wanted = Wanted(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array)
-    kinds = [kind for kind in PIPELINE if kind != "ingest" or scans] if pipeline else [job]
-    jobs = study(wanted, place, kinds)
+    if pipeline and job is not None:
+        raise UsageError("--pipeline and --job exclude each other")
+    request = StudyRequest(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array)
+    kinds = [kind for kind in PIPELINE if kind != "ingest" or scans] if pipeline else [job or "train"]
+    jobs = study(request, place, kinds)
     if dry_run:
         for number, one in enumerate(jobs):
             after = [f"ID_OF_{jobs[number - 1].name}"] if number else []
             heading = f"# ==== {one.name}: {' '.join(command(one, after))} ====\n" if len(jobs) > 1 else ""
             typer.echo(f"{heading}{render(one, place)}")
         return
-    refuse_missing(wanted, kinds)
+    refuse_missing(request, kinds)
     for record in submit_jobs(jobs, place):
         waits = f" after {', '.join(record.after)}" if record.after else ""
         typer.echo(f"{record.name}: job {record.job_id}{waits}; log {record.log}")

@@ -2,9 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from dcam_dist.config.loading import first_problem, read_yaml
 from dcam_dist.config.schema import Positive, Section
@@ -12,6 +12,8 @@ from dcam_dist.errors import UsageError
 
 Word = Annotated[str, Field(pattern=r"^[^\s'\"\\]+$")]
 """Goes into a shell command as it is."""
+Words = Annotated[str, Field(pattern=r"^[^\n'\"\\]+$")]
+"""Separated by spaces; none of them holds one."""
 Line = Annotated[str, Field(pattern=r"^[^\n]+$")]
 Walltime = Annotated[str, Field(pattern=r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$")]
 """``HH:MM:SS`` or ``D-HH:MM:SS``. Quote it in YAML, which would read ``24:00:00`` as a number."""
@@ -24,8 +26,8 @@ class Resources(Section):
     partition: Word | None = None
     """Partition (Slurm) or queue (PBS, LSF); null: the site's default."""
     gpus: Annotated[int, Field(ge=0)] = 0
-    ranks: Positive | None = None
-    """Processes of a training on each node; null: one a GPU, or one where there is none."""
+    ranks: Positive = 1
+    """Processes of a training on each node without GPUs; with them it is one for each."""
     cores: Positive = 4
     """CPU cores, of all processes of a node together."""
     memory_gb: Positive | None = None
@@ -70,11 +72,11 @@ class Site(Section):
     train: Resources = Resources(gpus=1, cores=8)
     """Of each node of a training; evaluation and maps get one of its nodes with one GPU."""
     ingest: Resources = Resources(cores=16, time="08:00:00")
-    gpu_request: Line = "--gpus-per-node={gpus}"
+    gpu_request: Words = "--gpus-per-node={gpus}"
     """How Slurm is asked for GPUs here; some sites want ``--gres=gpu:{gpus}``."""
-    launcher_cmd: Line = "srun --ntasks-per-node=1 --kill-on-bad-exit=0"
+    launcher_cmd: Words = "srun --ntasks-per-node=1 --kill-on-bad-exit=0"
     """Starts one command on each node of the job."""
-    container: Line | None = None
+    container: Words | None = None
     """Goes before the interpreter, e.g. ``apptainer exec --nv /shared/dcam.sif``."""
     python: Word | None = None
     """Interpreter in the jobs; null: the one that runs this command, or ``python`` of the container."""
@@ -99,11 +101,16 @@ class Site(Section):
         python = self.python or ("python" if self.container else sys.executable)
         return f"{self.container} {python}" if self.container else python
 
-    @model_validator(mode="after")
-    def _gpus_have_a_place(self) -> Self:
-        if "{gpus}" not in self.gpu_request:
-            raise ValueError("gpu_request: needs {gpus} where their number goes")
-        return self
+    @field_validator("gpu_request")
+    @classmethod
+    def _takes_a_number(cls, request: str) -> str:
+        try:
+            taken = request.format(gpus=4) != request
+        except (KeyError, IndexError, ValueError):
+            taken = False
+        if not taken:
+            raise ValueError("needs {gpus} where their number goes, and no other braces")
+        return request
 
 
 def load_site(path: Path | None) -> Site:

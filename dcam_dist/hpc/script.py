@@ -4,70 +4,82 @@ The text is copied in, not called, so that a job that waits in the queue does wh
 """
 
 import shlex
-import sys
+from importlib import metadata
 from pathlib import Path
 
 from dcam_dist.config.site import Site
-from dcam_dist.errors import EnvironmentFault
+from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.hpc.headers import header
 from dcam_dist.hpc.job import BatchJob
 
 CHECKOUT = Path(__file__).parents[2]
-INSTALLED = Path(sys.prefix, "share", "dcam_dist", "launch_scripts")
-"""Where pip puts the scripts, for a package that does not lie in its checkout."""
-_SOURCED = "source launch_scripts/job.sh"
+_FOLDER = "launch_scripts"
+_SOURCED = f"source {_FOLDER}/job.sh"
 
 
 def render(job: BatchJob, site: Site) -> str:
     """The whole script.
 
     Raises:
+        UsageError: When the interpreter's path has spaces.
         EnvironmentFault: When the script of ``launch_scripts`` cannot be read.
     """
     lines = [
         "#!/bin/bash",
         *header(job, site),
         "",
-        f"# Made by dcam-dist submit for the job {job.name}; the work itself is launch_scripts/{job.body}.",
+        f"# Made by dcam-dist submit for the job {job.name}; the work itself is {_FOLDER}/{job.body}.",
         "umask 077",
         f"cd {shlex.quote(str(Path.cwd()))} || exit 4",
         *(f"export {name}={shlex.quote(value)}" for name, value in _environment(job, site).items()),
-        *site.prologue,
+        *(["set -e", *site.prologue, "set +e"] if site.prologue else []),
         f"set -- {shlex.join(job.arguments)}",
         "",
-        f"# ---- launch_scripts/{job.body} ----",
+        f"# ---- {_FOLDER}/{job.body} ----",
         _body(job.body),
     ]
     return "\n".join(lines)
 
 
 def _environment(job: BatchJob, site: Site) -> dict[str, str]:
+    if not site.container and " " in site.interpreter:
+        raise UsageError(f"{site.interpreter}: a path with spaces; set python in the site file to one without")
     interface = {"GLOO_SOCKET_IFNAME": site.interface, "NCCL_SOCKET_IFNAME": site.interface} if site.interface else {}
-    slurm = {"DCAM_ON_EACH_NODE": site.launcher_cmd, "DCAM_REQUEUES": str(site.requeues), **job.environment}
     return {
         **interface,
         **site.environment,
         "DCAM_PYTHON_CMD": site.interpreter,
+        **({"DCAM_ON_EACH_NODE": site.launcher_cmd} if site.scheduler == "slurm" else {}),
         "DCAM_RANKS": str(job.ranks),
         "DCAM_GPUS": str(job.gpus),
+        "DCAM_CORES": str(job.cores),
         "DCAM_HOST_SUFFIX": site.hostname_suffix,
         "DCAM_JOBS": str(job.folder),
-        **(slurm if site.scheduler == "slurm" else {}),
+        "DCAM_REQUEUES": str(site.requeues),
+        **job.environment,
     }
 
 
 def _body(name: str) -> str:
     body = _text(name)
-    return body.replace(_SOURCED, f"# ---- launch_scripts/job.sh ----\n{_text('job.sh')}# ---- end of job.sh ----")
+    return body.replace(_SOURCED, f"# ---- {_FOLDER}/job.sh ----\n{_text('job.sh')}# ---- end of job.sh ----")
 
 
 def _text(name: str) -> str:
     """Without the lines at the top that speak to whoever reads the file itself."""
-    beside = CHECKOUT / "launch_scripts"
-    path = (beside if beside.is_dir() else INSTALLED) / name
+    path = _find(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         raise EnvironmentFault(f"{path}: {error.strerror}; install the package anew") from None
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return "".join(lines[first:])
+
+
+def _find(name: str) -> Path:
+    """Beside the package in a checkout, else where pip has put it."""
+    beside = CHECKOUT / _FOLDER / name
+    if beside.exists():
+        return beside
+    installed = (file for file in metadata.files("dcam-dist") or () if file.parts[-2:] == (_FOLDER, name))
+    return next((Path(str(file.locate())) for file in installed), beside)

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from dcam_dist.config.site import Site
 from dcam_dist.errors import EnvironmentFault, UsageError
@@ -35,17 +37,12 @@ def submit_jobs(jobs: Sequence[BatchJob], site: Site) -> list[JobRecord]:
         )
     if shutil.which("sbatch") is None:
         raise EnvironmentFault("sbatch is not on this machine; run it on a login node of a Slurm cluster")
-    for job in jobs:
-        _ask(["sbatch", "--test-only"], job, render(job, site))
-    records: list[JobRecord] = []
+    ids: list[str] = []
     try:
-        for job in jobs:
-            records.append(_submit(job, site, tuple(record.job_id for record in records[-1:])))
+        return [_submit(job, site, ids) for job in jobs]
     except BaseException:
-        if records:
-            subprocess.run(["scancel", *(record.job_id for record in records)], check=False, timeout=ASK_S)
+        _take_back(ids, jobs[0].folder)
         raise
-    return records
 
 
 def command(job: BatchJob, after: Sequence[str]) -> list[str]:
@@ -54,16 +51,27 @@ def command(job: BatchJob, after: Sequence[str]) -> list[str]:
     return ["sbatch", "--parsable", *waits]
 
 
-def _submit(job: BatchJob, site: Site, after: tuple[str, ...]) -> JobRecord:
-    script = render(job, site)
-    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _submit(job: BatchJob, site: Site, ids: list[str]) -> JobRecord:
+    """Submit a job that waits for the last of ``ids``, to which its own is added at once."""
+    script, after = render(job, site), tuple(ids[-1:])
+    job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # Slurm makes no folder for a log
     job_id = _ask(command(job, after), job, script).split(";")[0]
+    ids.append(job_id)
     path = job.folder / f"{job_id}-{job.name}.sh"
     path.write_text(script, encoding="utf-8")
     log = job.folder / f"{job.name}-{job_id}{'_*' if job.tasks else ''}.log"
     record = JobRecord(job_id, job.name, str(path), str(log), after, time.time(), job.tasks)
     write_job(job.folder.parent, record)
     return record
+
+
+def _take_back(ids: Sequence[str], folder: Path) -> None:
+    with suppress(subprocess.TimeoutExpired):  # why it is done is more than that it cannot be
+        if ids:
+            subprocess.run(["scancel", *ids], check=False, timeout=ASK_S)
+    with suppress(OSError):  # not empty
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _ask(words: Sequence[str], job: BatchJob, script: str) -> str:

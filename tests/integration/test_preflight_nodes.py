@@ -26,7 +26,18 @@ def port():
 
 
 def _start(node, *arguments, before=(), root=REPOSITORY):
-    command = [*before, sys.executable, "-m", "dcam_dist", "preflight", "--gpus", "0", *map(str, arguments)]
+    command = [
+        *before,
+        sys.executable,
+        "-m",
+        "dcam_dist",
+        "preflight",
+        "--gpus",
+        "0",
+        "--wait",
+        "25",
+        *map(str, arguments),
+    ]
     variables = {**environment(), "PYTHONPATH": str(root), "SLURM_NODEID": str(node), "SLURM_JOB_ID": "4711"}
     return subprocess.Popen(command, cwd=root, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

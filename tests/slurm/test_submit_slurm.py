@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -181,13 +182,43 @@ def test_what_cannot_be_had_is_one_line_and_nothing_is_left_in_the_queue(slurm, 
 
 
 def test_a_cohort_that_no_node_can_open_ends_the_job_before_any_work(slurm, tmp_path, cohort):
-    number, run = train(cohort, tmp_path)
-    subprocess.run(["scontrol", "hold", number], check=False)
-    (cohort / "zarr.json").rename(cohort / "away")
+    copy = shutil.copytree(cohort, tmp_path / "copy.zarr")
+    slurm_says("scontrol", "update", "partitionname=cpu", "state=down")
     try:
-        subprocess.run(["scontrol", "release", number], check=False)
-        assert ended(number, run) == "FAILED"
+        number, run = train(copy, tmp_path)
+        shutil.rmtree(copy)
     finally:
-        (cohort / "away").rename(cohort / "zarr.json")
-    assert events(number, run)[-1].startswith("ended exit=")
-    assert epochs_done(run) == 0
+        slurm_says("scontrol", "update", "partitionname=cpu", "state=up")
+    assert ended(number, run) == "FAILED"
+    assert events(number, run)[-1] == "ended exit=4"
+    assert "copy.zarr: no cohort here" in said(number, run) and "rank(s)" not in said(number, run)
+
+
+def test_a_signal_at_the_very_beginning_costs_a_restart_and_no_more(slurm, tmp_path, cohort):
+    number, run = train(cohort, tmp_path, epochs=2)
+    wait_until(lambda: events(number, run))
+    slurm_says("scancel", "--signal=USR1", "--batch", number)
+    assert ended(number, run) == "COMPLETED", said(number, run)
+    assert events(number, run)[1] == "requeued exit=75 restart=1"
+
+
+def test_a_job_that_slurm_requeues_itself_is_noted_as_waiting(slurm, tmp_path, cohort, whole):
+    number, run = train(cohort, tmp_path)
+    wait_until(lambda: epochs_done(run) >= 3)
+    slurm_says("scontrol", "requeue", number)
+    assert ended(number, run) == "COMPLETED", said(number, run)
+    assert not any(one.startswith("ended") for one in events(number, run)[:-1])
+    assert differences(run, whole(EPOCHS)) == []
+
+
+def test_one_task_of_an_array_that_is_asked_to_leave_is_requeued_alone(slurm, tmp_path):
+    table = write_phantom_cohort(tmp_path / "scans", cases=8, matrix=160, format="nifti")
+    words = ["--config", REPOSITORY / "configs" / "smoke.yaml", "--site", site_file(tmp_path)]
+    paths = [f"data.cohort={tmp_path / 'c.zarr'}", f"output={tmp_path / 'run'}"]
+    jobs, run = submit(*words, *paths, "--job", "ingest", "--scans", table, "--array", 2), tmp_path / "run"
+    # the second is the one that has the array's own number
+    wait_until(lambda: events(f"{jobs['ingest']}_2", run))
+    slurm_says("scancel", "--signal=USR1", "--batch", f"{jobs['ingest']}_2")
+    assert ended(jobs["seal"], run) == "COMPLETED", said(jobs["ingest"], run)
+    assert events(f"{jobs['ingest']}_1", run) == ["started host=n1 restart=0", "ended exit=0"]
+    assert events(f"{jobs['ingest']}_2", run)[1] == "requeued exit=75 restart=1"

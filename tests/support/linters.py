@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 
+RENDERED = "--exclude=SC2016,SC2034,SC2154,SC2329"
+"""A rendered job holds all functions and variables of job.sh, of which it uses some, and quotes what a node expands."""
+
+
 def linter(name: str, *arguments: str | Path, stdin: str | None = None, cwd: Path) -> str:
     """What a linter finds: nothing where all is well. Raises where it cannot run."""
     program = Path(sys.executable).parent / name

@@ -1,8 +1,8 @@
 """``preflight``: what must hold on all nodes before a batch job's work begins, asked by one task a node.
 
 The nodes meet in a store at one port, hosted by the first; it hears what each found, compares, and tells the verdict.
-Every wait ends: for the others after ``COME_S``, for the verdict after ``VERDICT_S``, for a host that is none after
-``END_S``.
+Every wait ends: for the others after ``Wanted.come_s``, for the first node's port after 45 s, for a first word of who
+listens there after ``WORD_S``, for the verdict ``VERDICT_S`` after all must have come.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
@@ -22,7 +23,7 @@ from dcam_dist.hpc.preflight.exchange import as_first, as_other
 from dcam_dist.hpc.preflight.node_state import NodeState, Wanted, look_around
 from dcam_dist.hpc.preflight.verdict import Clock, Findings, judge
 
-COME_S, VERDICT_S, END_S = 25.0, 40.0, 42.0
+WORD_S, VERDICT_S = 8.0, 15.0
 
 
 def parse_place(text: str) -> tuple[str, int]:
@@ -52,16 +53,16 @@ def preflight(wanted: Wanted, variables: Mapping[str, str] = os.environ) -> Find
     """
     if wanted.nodes > 1 and wanted.meet is None:
         raise UsageError("--nodes: several need a place to meet; say --meet HOST:PORT, of the job's first node")
-    began = time.monotonic()
     here = look_around(wanted, variables)
     if wanted.meet is None:
         return judge(wanted, [here], [Clock()], ())
     room = f"preflight/{variables.get('SLURM_JOB_ID', '')}"
     try:
         if _is_first(wanted.meet, here):
-            return as_first(PrefixStore(room, _store(wanted.meet, first=True)), wanted, here, began + COME_S)
-        wait_for_door(*wanted.meet, COME_S - (time.monotonic() - began))
-        found = _in_time(lambda meet: _visit(meet, room, wanted, here, began + VERDICT_S), wanted.meet, began + END_S)
+            store = PrefixStore(room, _store(wanted.meet, first=True))
+            return as_first(store, wanted, here, time.monotonic() + wanted.come_s)
+        wait_for_door(*wanted.meet)
+        found = _in_time(partial(_visit, wanted.meet, room, wanted, here), wanted.meet, wanted.come_s + VERDICT_S)
     except EnvironmentFault as fault:
         return Findings((*here.faults, _named(here, str(fault))))
     return replace(found, faults=tuple(_named(here, fault) for fault in found.faults)) if found.speaks else found
@@ -74,31 +75,35 @@ def _is_first(meet: tuple[str, int], here: NodeState) -> bool:
     return own if here.number is None else here.number == 0
 
 
-def _visit(meet: tuple[str, int], room: str, wanted: Wanted, here: NodeState, deadline: float) -> Findings:
-    return as_other(PrefixStore(room, _store(meet, first=False)), wanted, here, deadline)
+def _visit(
+    meet: tuple[str, int], room: str, wanted: Wanted, here: NodeState, met: threading.Event, deadline: float
+) -> Findings:
+    return as_other(PrefixStore(room, _store(meet, first=False)), wanted, here, met, deadline)
 
 
 def _store(meet: tuple[str, int], *, first: bool) -> Store:
     try:
-        return TCPStore(*meet, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=VERDICT_S))
+        return TCPStore(*meet, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=WORD_S))
     except RuntimeError:
         what = "the port cannot be opened; is it in use? Choose another" if first else "no preflight answers there"
         raise EnvironmentFault(f"{place(*meet)}: {what}") from None
 
 
-def _in_time(visit: Callable[[tuple[str, int]], Findings], meet: tuple[str, int], deadline: float) -> Findings:
+def _in_time(visit: Callable[[threading.Event, float], Findings], meet: tuple[str, int], within_s: float) -> Findings:
     """Visit in a thread of its own: torch's store waits for ever for a host that listens and says nothing."""
     ended: SimpleQueue[Findings | EnvironmentFault] = SimpleQueue()
+    met, deadline = threading.Event(), time.monotonic() + within_s
 
     def run() -> None:
         try:
-            ended.put(visit(meet))
+            ended.put(visit(met, deadline))
         except EnvironmentFault as fault:
             ended.put(fault)
+        met.set()
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        found = ended.get(timeout=max(0.0, deadline - time.monotonic()))
+        found = ended.get(timeout=max(0.0, deadline - time.monotonic()) if met.wait(WORD_S) else 0.0)
     except Empty:
         found = EnvironmentFault(f"{place(*meet)} is open but no preflight answers there; look at the first node")
     if isinstance(found, EnvironmentFault):

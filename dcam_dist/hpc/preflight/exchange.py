@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from torch._C._distributed_c10d import Store
@@ -55,13 +56,14 @@ def as_first(store: Store, wanted: Wanted, here: NodeState, deadline: float) -> 
     return found
 
 
-def as_other(store: Store, wanted: Wanted, here: NodeState, deadline: float) -> Findings:
+def as_other(store: Store, wanted: Wanted, here: NodeState, met: Event, deadline: float) -> Findings:
     """Tell the first node what is here, and hear its verdict.
 
     Args:
         store: Hosted by the first node.
         wanted: What the job is to find.
         here: This node.
+        met: Set when the first node has said its first word.
         deadline: Until when the verdict must be there, of ``time.monotonic``.
     """
     silent = Findings((*here.faults, "the first node fell silent; look at what it says"))
@@ -70,6 +72,7 @@ def as_other(store: Store, wanted: Wanted, here: NodeState, deadline: float) -> 
         if guest >= wanted.nodes:
             return Findings((f"came as one too many, --nodes says {wanted.nodes}; start one task a node",))
         token = _hear(store, "token", deadline - time.monotonic())
+        met.set()
         unseen = _unseen(token) if token and wanted.output else None
         mine = replace(here, faults=(*here.faults, *([f"{here.name}: {unseen}"] if unseen else ())))
         _tell(store, f"state/{guest}", asdict(mine))

@@ -31,6 +31,7 @@ class Wanted:
         meet: Host and port at which the nodes meet; ``None`` on one node.
         cohort: The store that all nodes read.
         output: The run's directory, which need not be there yet.
+        come_s: So much later than the first node may the others come, in seconds: they load torch from a shared disk.
     """
 
     nodes: int
@@ -38,6 +39,7 @@ class Wanted:
     meet: tuple[str, int] | None = None
     cohort: Path | None = None
     output: Path | None = None
+    come_s: float = 180.0
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,13 @@ def noted(tmp_path, name="7"):
     return [line.split(" ", 1)[1] for line in (tmp_path / f"{name}.events").read_text().splitlines()]
 
 
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("code", [0, 3, 4])
 def test_the_exit_code_of_the_work_is_that_of_the_job(tmp_path, code):
     done = job(f"run bash -c 'exit {code}'\nfinish $code", tmp_path, SLURMD_NODENAME="n7")
@@ -59,9 +66,32 @@ def test_a_signal_to_the_script_is_handed_on_and_the_work_waited_for(tmp_path, n
     assert "not requeued" in err and noted(tmp_path)[-1] == "ended exit=75"
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_work_that_is_ended_before_it_could_hear_of_a_request_has_left_on_request(tmp_path, number):
+    started = job("run sleep 30\nfinish $code", tmp_path, DCAM_REQUEUES="0")
+    wait_for((tmp_path / "7.events").exists, 10)
+    time.sleep(0.3)
+    started.send_signal(number)
+    started.communicate(timeout=30)
+    assert started.returncode == 75 and noted(tmp_path)[-1] == "ended exit=75"
+
+
+def test_after_a_request_no_more_work_is_begun(tmp_path):
+    started = job(f"kill -USR1 $$\nrun touch {tmp_path / 'begun'}\nfinish $code", tmp_path, DCAM_REQUEUES="0")
+    started.communicate(timeout=30)
+    assert started.returncode == 75 and not (tmp_path / "begun").exists()
+
+
+def test_a_stop_file_keeps_the_job_out_of_the_queue(tmp_path):
+    (tmp_path / "stop").touch()
+    started = job(f"nodes=1\nexpect output={tmp_path}\nfinish 75", tmp_path)
+    _, err = started.communicate(timeout=30)
+    assert started.returncode == 75 and f"not requeued: {tmp_path}/stop asks for it" in err
+
+
 def test_without_scontrol_it_says_so(tmp_path):
     (tmp_path / "bin").mkdir()
-    for name in ("bash", "date", "hostname"):
+    for name in ("bash", "date", "hostname", "sleep"):
         (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
     done = job("finish 75", tmp_path, PATH=str(tmp_path / "bin"))
     _, err = done.communicate(timeout=30)

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import asdict
+from threading import Event
 
 import pytest
 from torch._C._distributed_c10d import HashStore
@@ -35,7 +36,7 @@ def _first(store, wanted=WANTED):
 def test_both_hear_the_verdict_and_clocks_are_measured():
     store = HashStore()
     thread, found = _first(store)
-    theirs = exchange.as_other(store, WANTED, OTHER, _soon())
+    theirs = exchange.as_other(store, WANTED, OTHER, Event(), _soon())
     thread.join()
     assert (theirs.faults, theirs.speaks) == ((), False)
     assert found[0].faults == () and "clocks within" in found[0].summary
@@ -46,7 +47,7 @@ def test_a_clock_that_is_behind_is_a_fault(monkeypatch):
     thread, found = _first(store)
     here = threading.get_ident()
     monkeypatch.setattr(time, "time", lambda: real() - 90 * (threading.get_ident() == here))
-    theirs = exchange.as_other(store, WANTED, OTHER, _soon())
+    theirs = exchange.as_other(store, WANTED, OTHER, Event(), _soon())
     thread.join()
     assert theirs.faults and not theirs.speaks
     assert [line for line in found[0].faults if "its clock is 90.0 s off that of node 0 (a)" in line]
@@ -55,7 +56,7 @@ def test_a_clock_that_is_behind_is_a_fault(monkeypatch):
 def test_one_too_many_is_told_on_both_sides():
     store = HashStore()
     store.add("guests", 1)
-    assert "came as one too many" in exchange.as_other(store, WANTED, OTHER, _soon()).faults[0]
+    assert "came as one too many" in exchange.as_other(store, WANTED, OTHER, Event(), _soon()).faults[0]
     thread, found = _first(store, Wanted(1, 0))
     thread.join()
     assert found[0].faults == ("node 0 (a): 3 tasks came, --nodes says 1; start one a node, on as many nodes",)
@@ -74,5 +75,5 @@ def test_who_came_and_fell_silent_is_told(state):
 
 def test_a_first_node_that_falls_silent_is_told_with_what_is_wrong_here():
     faulty = NodeState("node 1 (b)", 1, {}, faults=("node 1 (b): sees 0 of 4 GPUs",))
-    found = exchange.as_other(HashStore(), WANTED, faulty, time.monotonic() + 0.2)
+    found = exchange.as_other(HashStore(), WANTED, faulty, Event(), time.monotonic() + 0.2)
     assert found.speaks and found.faults[0] == faulty.faults[0] and "the first node fell silent" in found.faults[1]

@@ -16,7 +16,7 @@ LIMIT_S = 50.0
 
 def _timed(node, port):
     began = time.monotonic()
-    found = preflight(Wanted(2, 0, ("127.0.0.1", port)), {"SLURM_NODEID": str(node)})
+    found = preflight(Wanted(2, 0, ("127.0.0.1", port), come_s=20), {"SLURM_NODEID": str(node)})
     return found, time.monotonic() - began
 
 
