@@ -73,7 +73,7 @@ ask() { # what Slurm says of this job; its controller may be busy
 finish() { # CODE: the end of a Slurm job; one that was asked to leave goes back into the queue
   local code=$1 requeues=${DCAM_REQUEUES:-20} told why
   if [ "$code" = 75 ]; then
-    told=$(ask)
+    told=$(command -v scontrol >/dev/null && ask)
     if [[ $told =~ Restarts=([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -gt "$restart" ]; then
       event "requeued exit=75 restart=$((restart + 1))" # by Slurm itself
       exit 75

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 RENDERED = "--exclude=SC2016,SC2034,SC2154,SC2329"
 """A rendered job holds all functions and variables of job.sh, of which it uses some, and quotes what a node expands."""
 

@@ -16,7 +16,8 @@ def shell_scripts(repository: Path) -> list[str]:
     return [
         str(file)
         for file in tracked(repository)
-        if file.suffix in {".sh", ".bash"} or SHELL.match((repository / file).read_bytes()[:128])
+        if file.suffix in {".sh", ".bash"}
+        or (file.suffix != ".txt" and SHELL.match((repository / file).read_bytes()[:128]))
     ]
 
 
