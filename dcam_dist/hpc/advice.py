@@ -18,7 +18,7 @@ def next_step(run: str, state: State, files: RunFiles) -> str:
         "silent": _look(files),
         "stopped": _AGAIN,
         "failed": f"read the reason{log}, mend what it names; then {_AGAIN}",
-        "finished": f"dcam-dist {'maps' if files.scored else 'evaluate'} {run}",
+        "finished": _look_at(run, files),
         "unknown": f"it has no progress.json, so look yourself whether it is trained at this moment; if not, {_AGAIN}",
     }
     return ways[state]
@@ -37,6 +37,12 @@ def _wait(files: RunFiles) -> str:
         log = next(other.job.log for other in files.jobs if other.job.job_id == failed)
         return f"see why job {failed} failed ({log}), cancel those that wait for it (scancel), and submit again"
     return f"nothing; job {name} starts when its turn comes"
+
+
+def _look_at(run: str, files: RunFiles) -> str:
+    if not files.scored:
+        return f"dcam-dist evaluate {run}"
+    return f"look at {run}/evaluation.md and {run}/maps" if files.mapped else f"dcam-dist maps {run}"
 
 
 def _look(files: RunFiles) -> str:

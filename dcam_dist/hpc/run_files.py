@@ -44,6 +44,7 @@ class RunFiles:
         jobs: In the order of their submission.
         stop: Whether the stop file is there.
         scored: Whether ``evaluate`` has left its result.
+        mapped: Whether ``maps`` has.
         damaged: What could not be understood, a line each.
     """
 
@@ -55,6 +56,7 @@ class RunFiles:
     jobs: tuple[JobState, ...]
     stop: bool
     scored: bool
+    mapped: bool = False
     damaged: tuple[str, ...] = ()
 
 
@@ -85,6 +87,7 @@ def read_run_files(run: Path) -> RunFiles:
         jobs=read_jobs(run),
         stop=(run / STOP_FILE).exists(),
         scored=(run / "evaluation.json").is_file(),
+        mapped=(run / "maps").is_dir(),
         damaged=tuple(damaged),
     )
 

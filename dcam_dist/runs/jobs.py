@@ -21,7 +21,7 @@ from dcam_dist.runs.small_files import replace_privately
 
 JOBS = "jobs"
 
-Standing = Literal["waiting", "running", "done", "failed"]
+JobStage = Literal["waiting", "running", "done", "failed"]
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
 _EVENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) (started|requeued|ended)((?: [a-z]+=\S*)*) *", re.ASCII)
 
@@ -61,7 +61,7 @@ class TaskState:
         exit_code: With which it ended.
     """
 
-    state: Standing = "waiting"
+    state: JobStage = "waiting"
     since_s: float | None = None
     host: str | None = None
     restarts: int = 0
@@ -81,7 +81,7 @@ class JobState:
 
     job: JobRecord
     now: TaskState
-    counts: Mapping[Standing, int] = field(default_factory=dict)
+    counts: Mapping[JobStage, int] = field(default_factory=dict)
 
 
 def write_job(run: Path, job: JobRecord) -> Path:
@@ -175,7 +175,7 @@ def _state_of(folder: Path, job: JobRecord) -> JobState:
 def _of_array(tasks: Sequence[TaskState]) -> TaskState:
     states = {task.state for task in tasks}
     latest = max(tasks, key=lambda task: task.since_s or 0.0)
-    order: tuple[Standing, ...] = ("running", "waiting", "failed", "done")
+    order: tuple[JobStage, ...] = ("running", "waiting", "failed", "done")
     whole = next(state for state in order if state in states)
     if whole == "waiting" and states != {"waiting"}:
         whole = "running"  # some tasks have ended, others have still to begin

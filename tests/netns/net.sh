@@ -4,12 +4,13 @@
 #   tests/netns/net.sh cut NAME       pull the cable
 #   tests/netns/net.sh join NAME      put it back
 #   tests/netns/net.sh limit NAME RATE     let it carry so much in each direction: 200mbit
+#   tests/netns/net.sh limited NAME        how many packets had to wait for that so far
 #   tests/netns/net.sh drop NAME HOST PORT let host 1 or 2 drop what the other sends to a TCP port
 #   tests/netns/net.sh down NAME      remove them
 #   tests/netns/net.sh on NAME HOST COMMAND...    run something on host 1 or 2, which is then called NAME1 or NAME2;
 #                                                 HOSTS_FILE=FILE gives it names of its own in place of /etc/hosts
 set -euo pipefail
-action=${1:?usage: net.sh up|cut|join|limit|drop|down|on NAME ...}
+action=${1:?usage: net.sh up|cut|join|limit|limited|drop|down|on NAME ...}
 name=${2:?usage: net.sh $action NAME ...}
 
 command -v ip >/dev/null || { echo "net.sh: ip is missing; install Debian's iproute2" >&2; exit 4; }
@@ -37,6 +38,7 @@ limit)
     tc -n "$name$host" qdisc replace dev "${name}v$host" root tbf rate "${3:?}" burst 256kb latency 100ms
   done
   ;;
+limited) tc -n "${name}1" -s qdisc show dev "${name}v1" | sed -n 's/.*overlimits \([0-9]*\).*/\1/p' | head -n 1 ;;
 drop) nsenter --net="/run/netns/$name${3:?}" iptables -A INPUT -i "${name}v$3" -p tcp --dport "${4:?}" -j DROP ;;
 down) for host in 1 2; do ip netns del "$name$host" 2>/dev/null || true; done ;;
 on)

@@ -78,6 +78,7 @@ def test_over_a_slow_cable_the_result_is_that_of_one_host(hosts, cohort):
     for host in (1, 2):
         hosts.start(host, training(cohort, run))
     assert hosts.end(180) == [0, 0], hosts.said(1)
+    assert hosts.packets_held_back() > 0
     assert_as_on_one_host(run, cohort, hosts)
 
 

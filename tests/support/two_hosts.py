@@ -33,6 +33,11 @@ class Hosts:
         """One of the actions of ``net.sh``."""
         subprocess.run([NET, action, self.name, *map(str, arguments)], check=True, timeout=20)
 
+    def packets_held_back(self) -> int:
+        """How many the limit of the cable has made wait, on the first host."""
+        told = subprocess.run([NET, "limited", self.name], check=True, timeout=20, capture_output=True, text=True)
+        return int(told.stdout)
+
     def on(self, host: int) -> list[str]:
         """What stands before a command that is to run on a host."""
         return [str(NET), "on", self.name, str(host)]

@@ -90,6 +90,10 @@ STATES = {
     ),
     "finished": (replace(RUNNING, live=left("done", 0), saved=CLOSED), "dcam-dist evaluate R"),
     "finished and scored": (replace(RUNNING, live=left("done", 0), saved=CLOSED, scored=True), "dcam-dist maps R"),
+    "finished and drawn": (
+        replace(RUNNING, live=left("done", 0), saved=CLOSED, scored=True, mapped=True),
+        "look at R/evaluation.md and R/maps",
+    ),
     "finished without a live file": (replace(EMPTY, saved=CLOSED), "dcam-dist evaluate R"),
     "finished early": (
         replace(RUNNING, live=left("done", 0), saved=replace(CLOSED, position=Position(7, Phase.DONE))),
