@@ -52,8 +52,19 @@ def test_the_dry_run_of_each_site_is_the_reviewed_one(site):
     words = ("--config", "configs/paper.yaml", "--site", site, "--nodes", 2, *options)
     done = dry_run(*words, "data.cohort=/data/cohort.zarr", "output=/data/run", "training.batch_size=16")
     assert done.returncode == 0, done.stderr
-    shown = done.stdout.replace(sys.executable, "/PYTHON").replace(str(REPOSITORY), "/CHECKOUT")
-    golden = GOLDEN / f"{site.stem}.txt"
+    assert_reviewed(site.stem, done.stdout)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_dry_run_of_each_configuration_without_a_site_is_the_reviewed_one(config):
+    done = dry_run("--config", config, "data.cohort=/data/cohort.zarr", "output=/data/run")
+    assert done.returncode == 0, done.stderr
+    assert_reviewed(f"without_site_{config.stem}", done.stdout)
+
+
+def assert_reviewed(name, told):
+    shown = told.replace(sys.executable, "/PYTHON").replace(str(REPOSITORY), "/CHECKOUT")
+    golden = GOLDEN / f"{name}.txt"
     if os.environ.get("DCAM_GOLDEN") == "write":
         golden.write_text(shown)
     assert shown == golden.read_text()
