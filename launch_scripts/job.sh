@@ -28,6 +28,7 @@ event() { # WHAT DETAIL...: one line for `dcam-dist status`
 child='' asked=0
 # srun hands SIGUSR1 on to its tasks, which save and leave with 75
 trap 'asked=$((asked + 1)); [ -z "$child" ] || kill -USR1 "$child" 2>/dev/null || true' USR1 TERM
+export SLURM_EXIT_ERROR=222 # of srun itself, as when it is asked to leave before its step is there
 
 run() { # COMMAND...: run it, unless an end was asked for already, and leave its exit code in $code
   local before
@@ -42,9 +43,9 @@ run() { # COMMAND...: run it, unless an end was asked for already, and leave its
     [ "$asked" != "$before" ] || break # else it was a signal that ended the wait
   done
   child=''
-  case $asked:$code in
-  0:*) ;;
-  *:130 | *:138 | *:143) code=75 ;; # it was ended before it could hear of the request
+  case $code in
+  138 | 143) code=75 ;; # ended by SIGUSR1 or SIGTERM, before it could hear of the request
+  130 | 222) [ "$asked" = 0 ] && code=4 || code=75 ;;
   esac
 }
 
@@ -77,13 +78,13 @@ finish() { # CODE: the end of a Slurm job; one that was asked to leave goes back
     if [[ $told =~ Restarts=([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -gt "$restart" ]; then
       event "requeued exit=75 restart=$((restart + 1))" # by Slurm itself
       exit 75
-    elif ! command -v scontrol >/dev/null; then
-      why="scontrol is not here (a container?)"
     elif [ -n "${stop_file:-}" ] && [ -e "$stop_file" ]; then
       why="$stop_file asks for it"
+    elif ! command -v scontrol >/dev/null; then
+      why="scontrol is not here (a container?)"
     elif [ "$restart" -ge "$requeues" ]; then
       why="it has been requeued $restart times already"
-    elif [[ $told != *JobState=RUNNING* ]]; then
+    elif [[ $told =~ JobState=(CANCELLED|COMPLETING|TIMEOUT|FAILED|NODE_FAIL|DEADLINE|OUT_OF_MEMORY) ]]; then
       why="it was cancelled"
     else
       event "requeued exit=75 restart=$((restart + 1))"

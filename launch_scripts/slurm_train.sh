@@ -2,7 +2,8 @@
 # Train on all nodes of a Slurm job; arguments go to `dcam-dist train`. From the checkout, which all nodes see:
 #   sbatch --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 --cpus-per-task=32 --time=24:00:00 --signal=B:USR1@300 --requeue \
 #     --open-mode=append launch_scripts/slurm_train.sh --config configs/paper.yaml data.cohort=cohort.zarr output=runs/dcam
-# `dcam-dist submit` writes that line for your site. Asked to leave (exit code 75), the job goes back into the queue.
+# `dcam-dist submit` writes that line for your site. Asked to leave (exit code 75), the job goes back into the queue, unless
+# output/stop is there. Give data.cohort and output as arguments, not in the file: they are looked at before the work.
 set -uo pipefail
 source launch_scripts/job.sh
 

@@ -17,7 +17,8 @@ def preflight(
         Path | None, typer.Option("--output", metavar="RUN", help="The run's directory, which all must write.")
     ] = None,
     wait: Annotated[
-        float, typer.Option("--wait", min=0, help="Seconds by which the others may come later than the first node.")
+        float,
+        typer.Option("--wait", min=0, help="Seconds that the first node waits for the others; they wait 45 s for it."),
     ] = 180.0,
 ) -> None:
     """Before a batch job's work, once a node: nodes, GPUs, meeting place, cohort, output, clocks, versions.

@@ -35,6 +35,8 @@ def submit(
         str | None, typer.Option("--time", metavar="[D-]HH:MM:SS", help="Of the training; without: the site's.")
     ] = None,
     array: Annotated[int, typer.Option("--array", min=0, help="Tasks among which the ingest is divided.")] = 0,
+    hash_ids: Annotated[bool, typer.Option("--hash-ids", help="As for ingest.")] = False,
+    assume_hu: Annotated[bool, typer.Option("--assume-hu", help="As for ingest.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the scripts whole; nothing is written.")] = False,
 ) -> None:
     """Submit a training, or the whole study, as batch jobs: requeued until done, told to leave before the time is over.
@@ -54,7 +56,8 @@ def submit(
         check_walltime(time)
     if pipeline and job is not None:
         raise UsageError("--pipeline and --job exclude each other")
-    request = StudyRequest(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array)
+    options = tuple(name for name, given in {"--hash-ids": hash_ids, "--assume-hu": assume_hu}.items() if given)
+    request = StudyRequest(loaded, config, tuple(settings or ()), tuple(scans or ()), nodes, gpus, time, array, options)
     kinds = [kind for kind in PIPELINE if kind != "ingest" or scans] if pipeline else [job or "train"]
     jobs = study(request, place, kinds)
     if dry_run:

@@ -15,6 +15,8 @@ from dcam_dist.hpc.script import CHECKOUT
 
 LAST_RANK_S = 120
 """Beyond ``training.timeout_s``, within which ranks end by themselves, srun waits so long for the last of them."""
+SHORTEST_S = 120
+"""Of a training on PBS or LSF, whose own time begins with it and is counted in minutes."""
 REPEATS = 2
 """How often a job that keeps nothing of its work, and begins again, may go back into the queue."""
 
@@ -32,6 +34,7 @@ class StudyRequest:
         gpus: On each of them; ``None``: the site's.
         time: Of the training; ``None``: the site's.
         array: Tasks of the ingest; 0: one job.
+        ingest_options: Of ``dcam-dist ingest`` besides.
     """
 
     config: Config
@@ -42,6 +45,7 @@ class StudyRequest:
     gpus: int | None = None
     time: str | None = None
     array: int = 0
+    ingest_options: tuple[str, ...] = ()
 
 
 def study(request: StudyRequest, site: Site, kinds: Sequence[JobName]) -> list[BatchJob]:
@@ -94,7 +98,8 @@ def _ingest(request: StudyRequest, site: Site) -> list[BatchJob]:
         raise UsageError("an ingest needs --scans: DICOM folders, image files or a cases.csv")
     cohort = _set(request.config.data.cohort, "data.cohort=COHORT.zarr")
     scans = [_absolute(scan) for scan in request.scans]
-    arguments = ("ingest", *scans, "--out", _absolute(cohort), *_file(request), *_settings(request))
+    arguments = ("ingest", *scans, "--out", _absolute(cohort), *request.ingest_options)
+    arguments += (*_file(request), *_settings(request))
     parts = {"DCAM_PARTS": str(request.array)} if request.array else {}
     job = _from(site.ingest, BatchJob("ingest", "slurm_run.sh", arguments, _folder(request), "", 1))
     if not request.array:
@@ -183,6 +188,7 @@ def _refuse_what_no_job_heeds(request: StudyRequest, kinds: Collection[JobName])
         "--time": request.time is not None and not {"train", "benchmarks"} & set(kinds),
         "--scans": bool(request.scans) and "ingest" not in kinds,
         "--array": bool(request.array) and "ingest" not in kinds,
+        **dict.fromkeys(request.ingest_options, "ingest" not in kinds),
     }
     if given := [option for option, so in vain.items() if so]:
         raise UsageError(f"{given[0]} means nothing to a job of {', '.join(kinds)}; leave it out")
@@ -191,7 +197,7 @@ def _refuse_what_no_job_heeds(request: StudyRequest, kinds: Collection[JobName])
 def _refuse_what_does_not_fit(job: BatchJob, site: Site) -> None:
     if site.scheduler != "slurm" and job.name != "train":
         raise UsageError(f"for {site.scheduler} there is a script of the training alone; run {job.name} by hand")
-    if seconds_of(job.time) <= site.leave_seconds:
+    if seconds_of(job.time) <= site.leave_seconds + (SHORTEST_S if site.scheduler != "slurm" else 0):
         raise UsageError(
             f"the time of {job.name}, {job.time}, is over before leave_seconds={site.leave_seconds} of the site file "
             "have passed; give it more with --time, or leave later"

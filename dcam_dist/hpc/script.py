@@ -4,6 +4,7 @@ The text is copied in, not called, so that a job that waits in the queue does wh
 """
 
 import shlex
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -32,11 +33,10 @@ def render(job: BatchJob, site: Site) -> str:
         "umask 077",
         f"cd {shlex.quote(str(Path.cwd()))} || exit 4",
         *(f"export {name}={shlex.quote(value)}" for name, value in _environment(job, site).items()),
-        *(["set -e", *site.prologue, "set +e"] if site.prologue else []),
         f"set -- {shlex.join(job.arguments)}",
         "",
         f"# ---- {_FOLDER}/{job.body} ----",
-        _body(job.body),
+        _body(job.body, site.prologue),
     ]
     return "\n".join(lines)
 
@@ -60,9 +60,11 @@ def _environment(job: BatchJob, site: Site) -> dict[str, str]:
     }
 
 
-def _body(name: str) -> str:
-    body = _text(name)
-    return body.replace(_SOURCED, f"# ---- {_FOLDER}/job.sh ----\n{_text('job.sh')}# ---- end of job.sh ----")
+def _body(name: str, prologue: Sequence[str]) -> str:
+    """The prologue comes after what hears signals and notes the end."""
+    checked = ["trap 'finish 4' ERR", *prologue, "trap - ERR"] if prologue else []
+    inlined = [f"# ---- {_FOLDER}/job.sh ----", _text("job.sh").rstrip("\n"), "# ---- end of job.sh ----", *checked]
+    return _text(name).replace(_SOURCED, "\n".join(inlined))
 
 
 def _text(name: str) -> str:

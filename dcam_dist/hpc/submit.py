@@ -1,9 +1,10 @@
 """Hand jobs to Slurm, each after the one before."""
 
+import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,6 +70,8 @@ def _take_back(ids: Sequence[str], folder: Path) -> None:
     with suppress(subprocess.TimeoutExpired):  # why it is done is more than that it cannot be
         if ids:
             subprocess.run(["scancel", *ids], check=False, timeout=ASK_S)
+    for left in [file for job_id in ids for file in folder.glob(f"{job_id}[-._]*")]:
+        left.unlink(missing_ok=True)
     with suppress(OSError):  # not empty
         folder.rmdir()
         folder.parent.rmdir()
@@ -81,7 +84,9 @@ def _ask(words: Sequence[str], job: BatchJob, script: str) -> str:
         EnvironmentFault: It refuses it, or does not answer.
     """
     try:
-        asked = subprocess.run(words, input=script, capture_output=True, text=True, check=False, timeout=ASK_S)
+        asked = subprocess.run(
+            words, input=script, env=_variables(), capture_output=True, text=True, check=False, timeout=ASK_S
+        )
     except subprocess.TimeoutExpired:
         raise EnvironmentFault(f"Slurm does not answer within {ASK_S:.0f} s; try again later (sinfo)") from None
     if asked.returncode:
@@ -91,3 +96,9 @@ def _ask(words: Sequence[str], job: BatchJob, script: str) -> str:
             "gpus, memory and time of the site file (sinfo shows what there is)"
         )
     return asked.stdout.strip()
+
+
+def _variables(here: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Without those of a job in which this is called: the new one would take itself for that one."""
+    own = {"SLURM_CONF", "SLURM_CLUSTERS"}
+    return {name: value for name, value in here.items() if name in own or not name.startswith(("SLURM_", "SBATCH_"))}

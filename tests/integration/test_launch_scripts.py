@@ -32,6 +32,13 @@ def test_a_training_its_evaluation_and_its_maps(tmp_path, launcher):
     assert (run / "evaluation.json").exists() and list((run / "maps").glob("*/dcam-winner.nii.gz"))
 
 
+@pytest.mark.skipif(not (REPOSITORY / ".venv" / "installed").exists(), reason="set up by launch_scripts/setup.sh")
+def test_without_a_gpu_and_without_a_word_there_is_one_rank(tmp_path):
+    cohort = make_cohort(tmp_path / "cohort.zarr", 13)
+    done = script("train.sh", *settings(cohort, output=tmp_path / "run", training__epochs=1), DCAM_RANKS="")
+    assert done.returncode == 0 and "1 rank(s)" in done.stderr, done.stderr
+
+
 def test_scripts_that_miss_an_argument_say_how_they_are_called():
     for name in ("evaluate.sh", "benchmarks.sh", "ingest_dask.sh"):
         done = script(name)

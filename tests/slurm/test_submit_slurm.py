@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 from cluster import ended, epochs_done, events, job, said, site_file, slurm_says, submit, wait_until
@@ -138,11 +139,16 @@ def test_a_failed_node_costs_no_more_than_the_last_checkpoint(slurm, tmp_path, c
 
 
 def test_what_was_requeued_often_enough_ends_and_nothing_waits_for_it(slurm, tmp_path, cohort):
-    number, run = train(cohort, tmp_path, "--pipeline", epochs=LONG, site=site_file(tmp_path, requeues=1))
+    run = tmp_path / "run"
+    words = settings(cohort, output=run, training__epochs=LONG)
+    site = site_file(tmp_path, requeues=1)
+    jobs = submit(*words, "--site", site, "--nodes", 2, "--pipeline")
+    number = jobs["train"]
     for restart in (0, 1):
         wait_until(lambda r=restart: events(number, run).count(f"started host=n1 restart={r}"))
         before = epochs_done(run)
         wait_until(lambda least=before: epochs_done(run) > least)
+        assert [job(jobs[name])["JobState"] for name in ("evaluate", "maps")] == ["PENDING", "PENDING"]
         slurm_says("scancel", "--signal=USR1", number)
     assert ended(number, run) == "FAILED"
     assert events(number, run)[-1] == "ended exit=75"
@@ -181,6 +187,16 @@ def test_what_cannot_be_had_is_one_line_and_nothing_is_left_in_the_queue(slurm, 
     assert not (tmp_path / "run").exists()
 
 
+def test_of_a_study_whose_second_job_cannot_be_had_nothing_is_left(slurm, tmp_path):
+    table = write_phantom_cohort(tmp_path / "scans", cases=1, matrix=64, format="nifti")
+    (tmp_path / "site.yaml").write_text("train: {partition: nosuch, gpus: 0}\ningest: {cores: 1}\n")
+    words = [f"data.cohort={tmp_path / 'c.zarr'}", f"output={tmp_path / 'run'}", "--site", tmp_path / "site.yaml"]
+    done = dcam_dist("submit", *words, "--pipeline", "--scans", table)
+    assert done.returncode == 4 and "Slurm refuses the train job" in done.stderr
+    wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
+    assert not list((tmp_path / "run").rglob("*.json"))
+
+
 def test_a_cohort_that_no_node_can_open_ends_the_job_before_any_work(slurm, tmp_path, cohort):
     copy = shutil.copytree(cohort, tmp_path / "copy.zarr")
     slurm_says("scontrol", "update", "partitionname=cpu", "state=down")
@@ -194,10 +210,12 @@ def test_a_cohort_that_no_node_can_open_ends_the_job_before_any_work(slurm, tmp_
     assert "copy.zarr: no cohort here" in said(number, run) and "rank(s)" not in said(number, run)
 
 
-def test_a_signal_at_the_very_beginning_costs_a_restart_and_no_more(slurm, tmp_path, cohort):
+@pytest.mark.parametrize("to", [("--batch",), ()], ids=["to the script", "to its steps"])
+def test_a_signal_at_the_very_beginning_costs_a_restart_and_no_more(slurm, tmp_path, cohort, to):
     number, run = train(cohort, tmp_path, epochs=2)
     wait_until(lambda: events(number, run))
-    slurm_says("scancel", "--signal=USR1", "--batch", number)
+    time.sleep(0 if to else 1.5)  # the first step must be there
+    slurm_says("scancel", "--signal=USR1", *to, number)
     assert ended(number, run) == "COMPLETED", said(number, run)
     assert events(number, run)[1] == "requeued exit=75 restart=1"
 
@@ -207,7 +225,8 @@ def test_a_job_that_slurm_requeues_itself_is_noted_as_waiting(slurm, tmp_path, c
     wait_until(lambda: epochs_done(run) >= 3)
     slurm_says("scontrol", "requeue", number)
     assert ended(number, run) == "COMPLETED", said(number, run)
-    assert not any(one.startswith("ended") for one in events(number, run)[:-1])
+    noted = events(number, run)
+    assert "requeued exit=75 restart=1" in noted and not any(one.startswith("ended") for one in noted[:-1])
     assert differences(run, whole(EPOCHS)) == []
 
 

@@ -45,6 +45,40 @@ def wait_for(condition, seconds):
         time.sleep(0.02)
 
 
+def answering(folder, told):
+    """A folder with a ``scontrol`` that says this of every job and notes what it is asked."""
+    program = folder / "bin" / "scontrol"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{folder}/asked\n[ "$1" = requeue ] || echo "JobId=7 {told}"\n')
+    program.chmod(0o755)
+    return f"{program.parent}:/usr/bin:/bin"
+
+
+@pytest.mark.parametrize(
+    ("told", "variables", "last", "asked"),
+    [
+        ("JobState=RUNNING Restarts=0", {}, "requeued exit=75 restart=1", "requeue 7"),
+        ("JobState=SIGNALING Restarts=0", {}, "requeued exit=75 restart=1", "requeue 7"),
+        ("JobState=COMPLETING Restarts=0", {}, "ended exit=75", "-o show job 7"),
+        ("JobState=COMPLETING Restarts=1", {}, "requeued exit=75 restart=1", "-o show job 7"),
+        ("JobState=RUNNING Restarts=3", {"SLURM_RESTART_COUNT": "3"}, "requeued exit=75 restart=4", "requeue 7"),
+        ("JobState=RUNNING Restarts=20", {"SLURM_RESTART_COUNT": "20"}, "ended exit=75", "-o show job 7"),
+        (
+            "JobState=RUNNING Restarts=0",
+            {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"},
+            "requeued exit=75 restart=1",
+            "requeue 7_3",
+        ),
+    ],
+)
+def test_what_becomes_of_a_job_that_was_asked_to_leave(tmp_path, told, variables, last, asked):
+    done = job("finish 75", tmp_path, PATH=answering(tmp_path, told), **variables)
+    done.communicate(timeout=30)
+    assert done.returncode == 75
+    assert noted(tmp_path, "7_3" if "SLURM_ARRAY_JOB_ID" in variables else "7")[-1] == last
+    assert (tmp_path / "asked").read_text().splitlines()[-1] == asked
+
+
 @pytest.mark.parametrize("code", [0, 3, 4])
 def test_the_exit_code_of_the_work_is_that_of_the_job(tmp_path, code):
     done = job(f"run bash -c 'exit {code}'\nfinish $code", tmp_path, SLURMD_NODENAME="n7")
@@ -56,7 +90,12 @@ def test_the_exit_code_of_the_work_is_that_of_the_job(tmp_path, code):
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_signal_to_the_script_is_handed_on_and_the_work_waited_for(tmp_path, number):
     (tmp_path / "work.py").write_text(LEAVES)
-    started = job(f"run {sys.executable} {tmp_path / 'work.py'}\nfinish $code", tmp_path, DCAM_REQUEUES="0")
+    started = job(
+        f"run {sys.executable} {tmp_path / 'work.py'}\nfinish $code",
+        tmp_path,
+        DCAM_REQUEUES="0",
+        PATH=answering(tmp_path, "JobState=RUNNING Restarts=0"),
+    )
     assert started.stdout.readline() == "ready\n"
     for _ in range(3):
         started.send_signal(number)
@@ -68,7 +107,12 @@ def test_a_signal_to_the_script_is_handed_on_and_the_work_waited_for(tmp_path, n
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_work_that_is_ended_before_it_could_hear_of_a_request_has_left_on_request(tmp_path, number):
-    started = job("run sleep 30\nfinish $code", tmp_path, DCAM_REQUEUES="0")
+    started = job(
+        "run sleep 30\nfinish $code",
+        tmp_path,
+        DCAM_REQUEUES="0",
+        PATH=answering(tmp_path, "JobState=RUNNING Restarts=0"),
+    )
     wait_for((tmp_path / "7.events").exists, 10)
     time.sleep(0.3)
     started.send_signal(number)
@@ -77,14 +121,20 @@ def test_work_that_is_ended_before_it_could_hear_of_a_request_has_left_on_reques
 
 
 def test_after_a_request_no_more_work_is_begun(tmp_path):
-    started = job(f"kill -USR1 $$\nrun touch {tmp_path / 'begun'}\nfinish $code", tmp_path, DCAM_REQUEUES="0")
+    started = job(
+        f"kill -USR1 $$\nrun touch {tmp_path / 'begun'}\nfinish $code",
+        tmp_path,
+        DCAM_REQUEUES="0",
+        PATH=answering(tmp_path, "JobState=RUNNING Restarts=0"),
+    )
     started.communicate(timeout=30)
     assert started.returncode == 75 and not (tmp_path / "begun").exists()
 
 
 def test_a_stop_file_keeps_the_job_out_of_the_queue(tmp_path):
     (tmp_path / "stop").touch()
-    started = job(f"nodes=1\nexpect output={tmp_path}\nfinish 75", tmp_path)
+    path = answering(tmp_path, "JobState=RUNNING Restarts=0")
+    started = job(f"nodes=1\nexpect output={tmp_path}\nfinish 75", tmp_path, PATH=path)
     _, err = started.communicate(timeout=30)
     assert started.returncode == 75 and f"not requeued: {tmp_path}/stop asks for it" in err
 

@@ -62,6 +62,14 @@ def test_the_dry_run_of_each_configuration_without_a_site_is_the_reviewed_one(co
     assert_reviewed(f"without_site_{config.stem}", done.stdout)
 
 
+def test_the_dry_run_of_the_benchmarks_is_the_reviewed_one(tmp_path):
+    done = dry_run("--job", "benchmarks", "output=/data/results")
+    assert done.returncode == 0, done.stderr
+    assert_reviewed("benchmarks", done.stdout)
+    (tmp_path / "job.sh").write_text(done.stdout)
+    assert shellcheck(RENDERED, tmp_path / "job.sh", cwd=tmp_path) == ""
+
+
 def assert_reviewed(name, told):
     shown = told.replace(sys.executable, "/PYTHON").replace(str(REPOSITORY), "/CHECKOUT")
     golden = GOLDEN / f"{name}.txt"
@@ -120,7 +128,7 @@ def test_a_line_of_the_prologue_that_fails_ends_the_job(tmp_path):
     (job,) = study(request(), site, ["evaluate"])
     (tmp_path / "job.sh").write_text(render(job, site))
     done = subprocess.run(["bash", tmp_path / "job.sh"], capture_output=True, check=False)
-    assert done.returncode == 1 and b"srun" not in done.stderr
+    assert done.returncode == 4 and b"srun" not in done.stderr
 
 
 def test_hostile_paths_and_settings_are_words_of_the_shell(tmp_path):
@@ -148,6 +156,7 @@ def test_hostile_paths_and_settings_are_words_of_the_shell(tmp_path):
         (("data.cohort=C.zarr", "output=RUN", "--site", "nosuch.yaml"), "nosuch.yaml: no such configuration file"),
         (("data.cohort=C.zarr", "output=RUN", "training.epoch=3"), "did you mean training.epochs"),
         (("data.cohort=C.zarr", "output=RUN", "--site", "configs/sites/pbs_like.yaml", "--job", "maps"), "by hand"),
+        (("data.cohort=C.zarr", "output=RUN", "--hash-ids"), "--hash-ids means nothing to a job of train"),
         (("output=RUN", "--job", "maps", "--nodes", 2), "--nodes means nothing to a job of maps"),
         (("output=RUN", "--job", "evaluate", "--time", "01:00:00"), "--time means nothing"),
         (("data.cohort=C.zarr", "output=RUN", "--array", 3), "--array means nothing to a job of train"),
@@ -200,7 +209,20 @@ def test_an_installed_package_has_its_scripts_with_it(tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     run([*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)], timeout=240)
     (wheel,) = tmp_path.glob("*.whl")
-    run([*pip, "install", "--quiet", "--no-deps", "--prefix", str(tmp_path / "there"), str(wheel)], timeout=240)
+    run(
+        [
+            *pip,
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--ignore-installed",
+            "--prefix",
+            str(tmp_path / "there"),
+            str(wheel),
+        ],
+        timeout=240,
+    )
     (packages,) = (tmp_path / "there").glob("lib/python*/site-packages")
     command = [sys.executable, "-c", "import sys; from dcam_dist.__main__ import main; sys.exit(main())", "submit"]
     done = subprocess.run(
@@ -234,6 +256,12 @@ def test_sources_that_are_not_there_do_not_wait_in_the_queue(tmp_path):
     assert done.returncode == 2 and "no cohort here" in done.stderr
     done = dcam_dist("submit", *words, "--pipeline", "--scans", tmp_path / "nosuch.csv")
     assert done.returncode == 2 and "nosuch.csv: no such file or folder" in done.stderr
+
+
+def test_what_ingest_is_to_do_besides_is_handed_on():
+    ingest, seal = study(request(scans=(Path("s.csv"),), array=3, ingest_options=("--hash-ids",)), Site(), ["ingest"])
+    assert "--hash-ids" in ingest.arguments and ingest.arguments == seal.arguments
+    assert (ingest.environment, seal.environment) == ({"DCAM_PARTS": "3"}, {})
 
 
 def test_times():
