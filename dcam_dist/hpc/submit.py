@@ -38,6 +38,8 @@ def submit_jobs(jobs: Sequence[BatchJob], site: Site) -> list[JobRecord]:
         )
     if shutil.which("sbatch") is None:
         raise EnvironmentFault("sbatch is not on this machine; run it on a login node of a Slurm cluster")
+    for job in jobs:
+        _refuse_impossible(job, render(job, site))
     ids: list[str] = []
     try:
         return [_submit(job, site, ids) for job in jobs]
@@ -64,6 +66,25 @@ def _submit(job: BatchJob, site: Site, ids: list[str]) -> JobRecord:
     record = JobRecord(job_id, job.name, str(path), str(log), after, time.time(), job.tasks)
     write_job(job.folder.parent, record)
     return record
+
+
+def _refuse_impossible(job: BatchJob, script: str) -> None:
+    """What no node can give sbatch takes all the same, and it would wait in the queue for ever.
+
+    While nodes are drained or down ``--test-only`` calls impossible what will be possible; then sbatch may have it.
+    """
+    try:
+        _ask(["sbatch", "--test-only"], job, script)
+    except EnvironmentFault as fault:
+        if "node configuration is not available" not in str(fault) or not _nodes_are_away(job):
+            raise
+
+
+def _nodes_are_away(job: BatchJob) -> bool:
+    partition = [f"--partition={job.partition}"] if job.partition else []
+    words = ["sinfo", "--noheader", "--states=down,drain,fail,maint,reserved", "--format=%D", *partition]
+    asked = subprocess.run(words, env=_variables(), capture_output=True, text=True, check=False, timeout=ASK_S)
+    return any(int(count) for count in asked.stdout.split())
 
 
 def _take_back(ids: Sequence[str], folder: Path) -> None:

@@ -170,14 +170,15 @@ def test_a_cancelled_training_stays_cancelled(slurm, tmp_path, cohort):
 @pytest.mark.parametrize(
     ("more", "options", "line"),
     [
-        ('partition: nosuch, time: "00:10:00"', (), "Slurm refuses the train job: .*partition.* look at partition"),
-        ('time: "00:10:00"', ("--nodes", 9), "Slurm refuses the train job: .*[Nn]ode"),
+        ("partition: nosuch", (), "Slurm refuses the train job: .*partition.* look at partition"),
+        ("gpus: 0", ("--nodes", 9), "Slurm refuses the train job: .*[Nn]ode"),
         ("memory_gb: 4000", (), "Slurm refuses the train job: .*(node configuration|[Mm]emory)"),
         ("gpus: 4", (), "Slurm refuses the train job: "),
     ],
 )
 def test_what_cannot_be_had_is_one_line_and_nothing_is_left_in_the_queue(slurm, tmp_path, cohort, more, options, line):
-    (tmp_path / "site.yaml").write_text(f"train: {{{more}}}\n")
+    (tmp_path / "site.yaml").write_text(f"train: {{cores: 1, {more}}}\n")
+    wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
     words = settings(cohort, output=tmp_path / "run")
     done = dcam_dist("submit", *words, "--site", tmp_path / "site.yaml", "--pipeline", *options)
     assert done.returncode == 4, done.stdout
@@ -187,8 +188,19 @@ def test_what_cannot_be_had_is_one_line_and_nothing_is_left_in_the_queue(slurm, 
     assert not (tmp_path / "run").exists()
 
 
+def test_while_a_node_is_away_a_training_on_all_of_them_may_wait_for_it(slurm, tmp_path, cohort):
+    wait_until(lambda: not slurm_says("squeue", "--noheader"), 60)
+    slurm_says("scontrol", "update", "nodename=n2", "state=drain", "reason=test")
+    try:
+        number, _ = train(cohort, tmp_path, epochs=2)
+        assert job(number)["JobState"] == "PENDING"
+        slurm_says("scancel", number)
+    finally:
+        slurm_says("scontrol", "update", "nodename=n2", "state=resume")
+
+
 def test_of_a_study_whose_second_job_cannot_be_had_nothing_is_left(slurm, tmp_path):
-    table = write_phantom_cohort(tmp_path / "scans", cases=1, matrix=64, format="nifti")
+    table = write_phantom_cohort(tmp_path / "scans", cases=1, matrix=96, format="nifti")
     (tmp_path / "site.yaml").write_text("train: {partition: nosuch, gpus: 0}\ningest: {cores: 1}\n")
     words = [f"data.cohort={tmp_path / 'c.zarr'}", f"output={tmp_path / 'run'}", "--site", tmp_path / "site.yaml"]
     done = dcam_dist("submit", *words, "--pipeline", "--scans", table)
