@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything on a real Slurm of two nodes on this machine, 15 minutes; installs Debian's slurm-wlm and munge where they are missing, so as
+# Everything on a real Slurm of two nodes on this machine, 20 minutes; installs Debian's slurm-wlm and munge where they are missing, so as
 # root. Writes tests/slurm/results.md. Arguments go to pytest; with any, no page is written.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
