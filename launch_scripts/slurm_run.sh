@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run a verb of dcam-dist in a Slurm job, on one node: an ingest, an evaluation, maps.
+# Run a verb of dcam-dist in a Slurm job, on one node: an ingest, an evaluation, maps, a report.
 #   sbatch --cpus-per-task=16 --array=1-12 --requeue --open-mode=append --signal=B:USR1@60 \
 #     launch_scripts/slurm_run.sh ingest scans.csv --out cohort.zarr
 #   sbatch --gpus=1 --cpus-per-task=8 launch_scripts/slurm_run.sh evaluate runs/dcam

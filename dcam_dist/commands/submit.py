@@ -8,7 +8,7 @@ import typer
 from dcam_dist.commands.options import ConfigFile
 from dcam_dist.hpc.job import JobName
 
-PIPELINE: tuple[JobName, ...] = ("ingest", "train", "evaluate", "maps")
+PIPELINE: tuple[JobName, ...] = ("ingest", "train", "evaluate", "maps", "report")
 
 
 def submit(
@@ -20,10 +20,10 @@ def submit(
         Path | None, typer.Option("--site", help="Site file; the shipped ones are in configs/sites/.")
     ] = None,
     pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate and maps, one after another.")
+        bool, typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate, maps and report, one after another.")
     ] = False,
     job: Annotated[
-        Literal["ingest", "train", "evaluate", "maps", "benchmarks"] | None,
+        Literal["ingest", "train", "evaluate", "maps", "report", "benchmarks"] | None,
         typer.Option("--job", help="The one job to submit; without: train."),
     ] = None,
     scans: Annotated[

@@ -42,7 +42,9 @@ def _wait(files: RunFiles) -> str:
 def _look_at(run: str, files: RunFiles) -> str:
     if not files.scored:
         return f"dcam-dist evaluate {run}"
-    return f"look at {run}/evaluation.md and {run}/maps" if files.mapped else f"dcam-dist maps {run}"
+    if not files.mapped:
+        return f"dcam-dist maps {run}"
+    return f"open {run}/report.html in a browser" if files.reported else f"dcam-dist report {run}"
 
 
 def _look(files: RunFiles) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-JobName = Literal["ingest", "seal", "train", "evaluate", "maps", "benchmarks"]
+JobName = Literal["ingest", "seal", "train", "evaluate", "maps", "report", "benchmarks"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a configuration and a site to the jobs of a study: ingest → train → evaluate → maps."""
+"""From a configuration and a site to the jobs of a study: ingest → train → evaluate → maps → report."""
 
 import math
 import os
@@ -54,7 +54,7 @@ def study(request: StudyRequest, site: Site, kinds: Sequence[JobName]) -> list[B
     Args:
         request: What the user asked for.
         site: Of the cluster.
-        kinds: ``ingest``, ``train``, ``evaluate``, ``maps`` or ``benchmarks``.
+        kinds: ``ingest``, ``train``, ``evaluate``, ``maps``, ``report`` or ``benchmarks``.
 
     Raises:
         UsageError: What a job needs is not set, does not fit the site, or was asked for in vain.
@@ -78,7 +78,7 @@ def refuse_missing(request: StudyRequest, kinds: Sequence[JobName]) -> None:
             raise UsageError(f"{scan}: no such file or folder; --scans names DICOM folders, image files or a cases.csv")
     if kinds[0] == "train":
         open_cohort(_set(request.config.data.cohort, "data.cohort=COHORT.zarr"))
-    elif kinds[0] in {"evaluate", "maps"} and not _set(request.config.output, "output=RUN").is_dir():
+    elif kinds[0] in {"evaluate", "maps", "report"} and not _set(request.config.output, "output=RUN").is_dir():
         raise UsageError(f"{request.config.output}: no such run; {kinds[0]} needs a finished training")
 
 

@@ -45,6 +45,7 @@ class RunFiles:
         stop: Whether the stop file is there.
         scored: Whether ``evaluate`` has left its result.
         mapped: Whether ``maps`` has.
+        reported: Whether ``report`` has.
         damaged: What could not be understood, a line each.
     """
 
@@ -57,6 +58,7 @@ class RunFiles:
     stop: bool
     scored: bool
     mapped: bool = False
+    reported: bool = False
     damaged: tuple[str, ...] = ()
 
 
@@ -88,6 +90,7 @@ def read_run_files(run: Path) -> RunFiles:
         stop=(run / STOP_FILE).exists(),
         scored=(run / "evaluation.json").is_file(),
         mapped=(run / "maps").is_dir(),
+        reported=(run / "report.html").is_file(),
         damaged=tuple(damaged),
     )
 

@@ -57,21 +57,22 @@ def train(cohort, folder, *options, epochs=EPOCHS, site=None, **overrides):
     return submit(*words, "--site", site or site_file(folder), "--nodes", 2, *options)["train"], run
 
 
-def test_a_study_goes_from_scans_to_maps_by_dependencies(slurm, tmp_path):
+def test_a_study_goes_from_scans_to_a_report_by_dependencies(slurm, tmp_path):
     table = write_phantom_cohort(tmp_path / "scans", cases=12, matrix=96, format="nifti")
     cohort, run, smoke = tmp_path / "c.zarr", tmp_path / "run", REPOSITORY / "configs" / "smoke.yaml"
     words = ["--config", smoke, "--site", site_file(tmp_path), f"data.cohort={cohort}", f"output={run}"]
     jobs = submit(*words, "--pipeline", "--scans", table, "--array", 12, "--nodes", 2)
-    assert list(jobs) == ["ingest", "seal", "train", "evaluate", "maps"]
-    assert job(jobs["maps"])["JobState"] == "PENDING"
-    assert ended(jobs["maps"], run, 600) == "COMPLETED", said(jobs["maps"], run)
-    assert [events(jobs[name], run)[-1] for name in ("seal", "train", "evaluate", "maps")] == ["ended exit=0"] * 4
+    assert list(jobs) == ["ingest", "seal", "train", "evaluate", "maps", "report"]
+    assert job(jobs["report"])["JobState"] == "PENDING"
+    assert ended(jobs["report"], run, 600) == "COMPLETED", said(jobs["report"], run)
+    assert [events(jobs[name], run)[-1] for name in ("seal", "train", "evaluate", "maps", "report")] == ["ended exit=0"] * 5
     assert len(list((run / "jobs").glob(f"{jobs['ingest']}_*.events"))) == 12
     assert "2 rank(s)" in said(jobs["train"], run)
     assert latest_checkpoint(run).finished
     assert (run / "evaluation.json").exists() and list((run / "maps").glob("*/dcam-winner.nii.gz"))
+    assert (run / "report.html").exists()
     state = json.loads(dcam_dist("status", run, "--json").stdout)
-    assert [one["now"]["state"] for one in state["jobs"]] == ["done"] * 5
+    assert [one["now"]["state"] for one in state["jobs"]] == ["done"] * 6
     (plain := tmp_path / "plain").mkdir()
     (plain / "c.private.json").write_bytes((tmp_path / "c.private.json").read_bytes())
     assert dcam_dist("ingest", table, "--config", smoke, "--out", plain / "c.zarr").returncode == 0
@@ -155,7 +156,7 @@ def test_what_was_requeued_often_enough_ends_and_nothing_waits_for_it(slurm, tmp
         wait_until(lambda r=restart: events(number, run).count(f"started host=n1 restart={r}"))
         before = epochs_done(run)
         wait_until(lambda least=before: epochs_done(run) > least)
-        assert [job(jobs[name])["JobState"] for name in ("evaluate", "maps")] == ["PENDING", "PENDING"]
+        assert [job(jobs[name])["JobState"] for name in ("evaluate", "maps", "report")] == ["PENDING"] * 3
         slurm_says("scancel", "--signal=USR1", number)
     assert ended(number, run) == "FAILED"
     assert events(number, run)[-1] == "ended exit=75"

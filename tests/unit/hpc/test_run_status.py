@@ -92,7 +92,11 @@ STATES = {
     "finished and scored": (replace(RUNNING, live=left("done", 0), saved=CLOSED, scored=True), "dcam-dist maps R"),
     "finished and drawn": (
         replace(RUNNING, live=left("done", 0), saved=CLOSED, scored=True, mapped=True),
-        "look at R/evaluation.md and R/maps",
+        "dcam-dist report R",
+    ),
+    "finished and reported": (
+        replace(RUNNING, live=left("done", 0), saved=CLOSED, scored=True, mapped=True, reported=True),
+        "open R/report.html in a browser",
     ),
     "finished without a live file": (replace(EMPTY, saved=CLOSED), "dcam-dist evaluate R"),
     "finished early": (

@@ -21,7 +21,7 @@ SITES = sorted((REPOSITORY / "configs" / "sites").glob("*.yaml"))
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 GOLDEN = Path(__file__).parent / "golden"
 """Written anew by ``DCAM_GOLDEN=write pytest tests/unit/hpc``; then read the difference."""
-STUDY = ("ingest", "train", "evaluate", "maps")
+STUDY = ("ingest", "train", "evaluate", "maps", "report")
 
 
 def dry_run(*arguments, cwd=REPOSITORY):
