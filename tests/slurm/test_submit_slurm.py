@@ -65,7 +65,9 @@ def test_a_study_goes_from_scans_to_a_report_by_dependencies(slurm, tmp_path):
     assert list(jobs) == ["ingest", "seal", "train", "evaluate", "maps", "report"]
     assert job(jobs["report"])["JobState"] == "PENDING"
     assert ended(jobs["report"], run, 600) == "COMPLETED", said(jobs["report"], run)
-    assert [events(jobs[name], run)[-1] for name in ("seal", "train", "evaluate", "maps", "report")] == ["ended exit=0"] * 5
+    assert [events(jobs[name], run)[-1] for name in ("seal", "train", "evaluate", "maps", "report")] == [
+        "ended exit=0"
+    ] * 5
     assert len(list((run / "jobs").glob(f"{jobs['ingest']}_*.events"))) == 12
     assert "2 rank(s)" in said(jobs["train"], run)
     assert latest_checkpoint(run).finished
