@@ -54,7 +54,7 @@ class Taken:
         """What holds where it is not given."""
         if self.default is inspect.Parameter.empty:
             return "required"
-        return "" if self.default in (None, False, True, ()) else f"`{self.default}`"
+        return "" if self.default is None or isinstance(self.default, bool) else f"`{self.default}`"
 
 
 def commands(_: Path) -> str:

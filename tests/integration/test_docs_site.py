@@ -130,6 +130,7 @@ def test_every_verb_and_option_is_in_the_reference(pages):
         assert command.callback.__name__.replace("_", "-") in page.ids
     for given in ("RUN", "[KEY=VALUE]...", "--case text, may be repeated", "--format dicom · nifti", "--dry-run"):
         assert given in firsts
+    assert ["--seed whole number", "Same seed, same bytes.", "0"] in page.rows
 
 
 def test_every_setting_is_in_the_reference_with_what_it_means(pages):
