@@ -46,7 +46,8 @@ class Taken:
     @property
     def spelt(self) -> str:
         """An option's names and its kind of value."""
-        names = self.told.param_decls or (f"--{self.name.replace('_', '-')}",)
+        first = [self.told.default] if isinstance(self.told.default, str) else []  # Option("--name") within Annotated
+        names = [*first, *(self.told.param_decls or ())] or [f"--{self.name.replace('_', '-')}"]
         return ", ".join(f"`{name}`" for name in names) + ("" if self.kind is bool else f" {_values(self.kind)}")
 
     @property
