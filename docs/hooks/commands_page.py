@@ -48,7 +48,8 @@ class Taken:
         """An option's names and its kind of value."""
         first = [self.told.default] if isinstance(self.told.default, str) else []  # Option("--name") within Annotated
         names = [*first, *(self.told.param_decls or ())] or [f"--{self.name.replace('_', '-')}"]
-        return ", ".join(f"`{name}`" for name in names) + ("" if self.kind is bool else f" {_values(self.kind)}")
+        value = f"`{self.told.metavar}`".replace("|", "\\|") if self.told.metavar else _values(self.kind)
+        return ", ".join(f"`{name}`" for name in names) + ("" if self.kind is bool else f" {value}")
 
     @property
     def without(self) -> str:

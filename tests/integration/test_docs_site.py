@@ -128,7 +128,14 @@ def test_every_verb_and_option_is_in_the_reference(pages):
     firsts = " ".join(row[0] for row in page.rows if row)
     for command in app.registered_commands:
         assert command.callback.__name__.replace("_", "-") in page.ids
-    for given in ("RUN", "[KEY=VALUE]...", "--case text, may be repeated", "--format dicom · nifti", "--dry-run"):
+    for given in (
+        "RUN",
+        "[KEY=VALUE]...",
+        "--case text, may be repeated",
+        "--format dicom · nifti",
+        "--dry-run",
+        "--part I/N",
+    ):
         assert given in firsts
     assert ["--seed whole number", "Same seed, same bytes.", "0"] in page.rows
 
