@@ -48,8 +48,10 @@ class Taken:
         """An option's names and its kind of value."""
         first = [self.told.default] if isinstance(self.told.default, str) else []  # Option("--name") within Annotated
         names = [*first, *(self.told.param_decls or ())] or [f"--{self.name.replace('_', '-')}"]
-        value = f"`{self.told.metavar}`".replace("|", "\\|") if self.told.metavar else _values(self.kind)
-        return ", ".join(f"`{name}`" for name in names) + ("" if self.kind is bool else f" {value}")
+        spelt = ", ".join(f"`{name}`" for name in names)
+        if self.kind is bool:
+            return spelt
+        return f"{spelt} " + (f"`{self.told.metavar}`".replace("|", "\\|") if self.told.metavar else _values(self.kind))
 
     @property
     def without(self) -> str:
