@@ -7,5 +7,6 @@ fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+.venv/bin/mypy docs/hooks/*.py
 .venv/bin/lint-imports
 exec .venv/bin/python -m pytest

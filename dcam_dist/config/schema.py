@@ -56,6 +56,7 @@ class LabelConfig(Section):
     """The label set, in ascending order of severity."""
 
     names: tuple[str, ...] = FLEISCHNER_GRADES
+    """At least two; a table may also give a label by its place, from 0 (paper: the six Fleischner grades)."""
 
     @field_validator("names")
     @classmethod
@@ -92,6 +93,7 @@ class DataConfig(Section):
     """How volumes reach the network."""
 
     cohort: Path | None = None
+    """What ``ingest`` made."""
     window_hu: tuple[float, float] = (-1150.0, -300.0)
     """Mapped to 0…1 and clipped (open; the range of the authors' supervised emphysema network)."""
     prefetch: Positive = 4
@@ -167,6 +169,7 @@ class OptimizerConfig(Section):
     """One optimizer with the network and the head as its two groups."""
 
     name: Literal["sgd", "adam"] = "sgd"
+    """Of both groups (open; DeepCluster: SGD)."""
     lr: Rate = 0.05
     """Network (open; DeepCluster: SGD 0.05)."""
     head_lr: Rate = 0.05
@@ -185,7 +188,7 @@ class TrainingConfig(Section):
     """The epochs of the DeepCluster cycle."""
 
     epochs: Positive = 100
-    """Open."""
+    """How often features are extracted, clustered and trained on (open)."""
     batch_size: Positive = 4
     """Cases in a global batch, over all ranks (open). Normalization statistics span it."""
     accumulation: Positive = 1
@@ -203,6 +206,7 @@ class TrainingConfig(Section):
     skipped_steps: Annotated[int, Field(ge=0)] = 3
     """Steps of an epoch that may be left out because loss or gradient was not finite; one more ends the run."""
     engine: Literal["ddp", "deepspeed"] = "ddp"
+    """``ddp``: torch's. ``deepspeed``: ZeRO stage 0, 1 or 2 (extra ``deepspeed``)."""
     deepspeed_config: Path | None = None
     """DeepSpeed's own JSON; null: ZeRO stage 0."""
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2
@@ -245,7 +249,9 @@ class EvaluationConfig(Section):
     """How the results are judged."""
 
     permutations: Positive = 1000
+    """Shuffles of the labels behind each accuracy's null."""
     bootstrap: Positive = 2000
+    """Resamples behind each interval."""
     silhouette_cases: Positive = 5000
     """Above this many cases the silhouette is computed on a seeded sample."""
 
@@ -282,7 +288,9 @@ class Config(Section):
     method: Literal["dcam", "baseline", "supervised"] = "dcam"
     """``dcam``: the proposed network. ``baseline``: without the up-sampling path. ``supervised``: dcam's on labels."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """All that is drawn is drawn from it."""
     output: Path | None = None
+    """The run's directory."""
     labels: LabelConfig = LabelConfig()
     grid: GridConfig = GridConfig()
     ingest: IngestConfig = IngestConfig()
