@@ -126,8 +126,8 @@ def _of_places(
     lungs_DHW = lung_mask_DHW[box] != 0
     low_DHW = lungs_DHW & (hu_DHW[box] < EMPHYSEMA_HU)
     peel_DHW = peel_of(lungs_DHW, spacing_mm)
-    lungs, low, peel = (np.count_nonzero(mask_DHW) for mask_DHW in (lungs_DHW, low_DHW, peel_DHW))
-    low_peel = np.count_nonzero(low_DHW & peel_DHW)
+    lungs, low, peel = (int(np.count_nonzero(mask_DHW)) for mask_DHW in (lungs_DHW, low_DHW, peel_DHW))
+    low_peel = int(np.count_nonzero(low_DHW & peel_DHW))
     core_laa, peel_laa = _share(low - low_peel, lungs - peel), _share(low_peel, peel)
     return {
         "laa950_core": core_laa,
@@ -140,8 +140,8 @@ def _of_places(
 def _box(lung_mask_DHW: NDArray[Any], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
     """The box around the lungs, with room outside of them as far as the volume has it."""
     slices = np.flatnonzero(lung_mask_DHW.any(axis=(1, 2)))
-    inside = lung_mask_DHW[slices[0] : slices[-1] + 1].any(axis=0)
-    places = (slices, np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0)))
+    seen_HW = np.asarray(lung_mask_DHW[slices[0] : slices[-1] + 1].any(axis=0), np.bool_)
+    places = (slices, np.flatnonzero(seen_HW.any(axis=1)), np.flatnonzero(seen_HW.any(axis=0)))
     rooms = (math.ceil(ROOM_MM / mm) for mm in spacing_mm)
     return tuple(slice(max(0, at[0] - room), at[-1] + room + 1) for at, room in zip(places, rooms, strict=True))
 
@@ -164,7 +164,7 @@ def _laa(counts_H: Counts, threshold_hu: int = EMPHYSEMA_HU) -> float:
 
 
 def _share(part: int, whole: int) -> float:
-    return 100.0 * int(part) / int(whole) if whole else float("nan")
+    return 100.0 * part / whole if whole else float("nan")
 
 
 def _percentile(counts_H: Counts, share: float) -> float:
