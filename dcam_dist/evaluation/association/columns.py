@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.evaluation.association.groups import present
+
 Kind = Literal["numeric", "binary", "categorical"]
 
 MISSING = {"", "na", "n/a", "nan", "null", "missing", "unknown", "."}
@@ -44,9 +46,14 @@ class Variable:
     values_N: NDArray[Any]
 
     @property
+    def known(self) -> NDArray[Any]:
+        """The values of the cases that have one."""
+        return self.values_N[present(self.values_N)]
+
+    @property
     def levels(self) -> tuple[str, ...]:
         """Of a categorical variable, in alphabetical order."""
-        return tuple(sorted(set(self.values_N.tolist()) - {""}))
+        return tuple(sorted(set(self.known.tolist())))
 
 
 @dataclass(frozen=True)
