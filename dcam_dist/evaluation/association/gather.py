@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -93,6 +93,7 @@ def gather(
         kept = {name: cells for name, cells in columns.items() if name not in dropped}
         found, not_used, said = type_columns(kept, source, kinds)
         variables, left, notes = [*variables, *found], [*left, *not_used], [*notes, *said]
+    variables = [replace(one, order=tuple(label_names)) if one.name == GRADE else one for one in variables]
     measured, lacking = _densitometry(records, dropped | set(table) | set(own))
     variables += measured
     notes += [*_quasi_constant(variables), *lacking]
