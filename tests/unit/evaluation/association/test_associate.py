@@ -3,15 +3,17 @@
 import csv
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.canary import NAME, found_in, planted_in
 from support.cohorts import make_cohort, settings
-from support.processes import python
 
+from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
+from dcam_dist.config.schema import FLEISCHNER_GRADES
 from dcam_dist.errors import DataError, UsageError
 from dcam_dist.evaluation.association.associate import associate
 from dcam_dist.evaluation.association.gather import Asked, gather
@@ -185,11 +187,11 @@ def test_a_cohort_of_an_older_version_is_compared_in_what_it_has(run):
     done = associate(run)
     assert not any("older version" in warning for warning in done.warnings)
     old = [replace(one, densitometry={"laa950": one.densitometry["laa950"]}) for one in done.cases.records]
-    found = gather(old, (), {}, Asked())
+    found = gather(old, FLEISCHNER_GRADES, {}, Asked())
     assert [one.name for one in found.variables if one.source == "densitometry"] == ["laa950"]
     (note,) = [note for note in found.notes if "older version" in note]
     assert "laa950_peel" in note
-    mixed = gather([*old[:20], *done.cases.records[20:]], (), {}, Asked())
+    mixed = gather([*old[:20], *done.cases.records[20:]], FLEISCHNER_GRADES, {}, Asked())
     peel = next(one for one in mixed.variables if one.name == "laa950_peel")
     assert np.isnan(peel.values_N).sum() == 20
 
@@ -234,27 +236,48 @@ def test_clusters_of_another_cohort_are_refused(run):
         associate(run)
 
 
-def test_without_the_extra_the_models_say_what_to_install_and_the_rest_works(run, tmp_path):
-    # packages that cannot be imported, found before the real ones
-    for name in ("statsmodels", "lifelines"):
-        (tmp_path / "lacking" / name).mkdir(parents=True)
-        (tmp_path / "lacking" / name / "__init__.py").write_text("raise ImportError('not there')\n")
+@pytest.fixture
+def call(run, tmp_path, monkeypatch, capsys):
+    """The command line on a run and a table with an outcome: exit code, stdout, stderr."""
     rng = np.random.default_rng(0)
-    file = table(
-        tmp_path, age=lambda i: f"{rng.normal(60, 8):.1f}", death=lambda i: i % 2, survival_days=lambda i: 10 + i
-    )
+    further = {"age": lambda i: f"{rng.normal(60, 8):.1f}", "death": lambda i: i % 2, "survival_days": lambda i: 10 + i}
+    file = table(tmp_path, **further)
 
     def call(*options):
-        arguments = ["-m", "dcam_dist", "associate", run, "--table", file, *options]
-        return python([str(one) for one in arguments], PYTHONPATH=str(tmp_path / "lacking"))
+        monkeypatch.setattr("sys.argv", ["dcam-dist", "associate", str(run), "--table", str(file), *options])
+        try:
+            code = main()
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
 
-    ended = call("--adjust", "age", "--leave-out", "death")
-    assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
-    assert "pip install 'dcam-dist[association]'" in ended.stderr
-    ended = call()
-    assert ended.returncode == 4
-    assert "needs the package lifelines" in ended.stderr
-    ended = call("--leave-out", "death", "--out", tmp_path / "out")
-    assert ended.returncode == 0, ended.stderr
-    assert "written: " in ended.stdout
+    return call
+
+
+def test_the_verb_says_what_was_joined_found_left_out_and_written(call, run):
+    code, out, err = call("--adjust", "age", "--leave-out", "sgrq", "--categorical", "kernel")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "table: 36 rows, 36 matched; 0 cases without a row"
+    assert lines[1] == "36 cases, by clusters.csv of evaluate, both splits"
+    assert "variables differ between clusters at q < 0.05" in lines[2]
+    assert "left out: sgrq: as asked" in lines
+    assert lines[-1].startswith(f"written: {run / 'association' / 'summary.csv'}, ")
+    code, out, err = call("--adjust", "height")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_without_the_extra_what_needs_it_says_what_to_install_and_the_rest_works(call, tmp_path, monkeypatch):
+    for name in ("statsmodels", "lifelines"):
+        monkeypatch.setitem(sys.modules, name, None)  # as an import finds what is not installed
+    for options, says in (
+        (("--adjust", "age", "--leave-out", "death"), "package statsmodels"),
+        ((), "package lifelines"),
+    ):
+        code, out, err = call(*options)
+        assert (code, out, err.count("\n")) == (4, "", 1)
+        assert says in err
+        assert "pip install 'dcam-dist[association]'" in err
+    code, out, err = call("--leave-out", "death", "--out", str(tmp_path / "out"))
+    assert (code, err) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
