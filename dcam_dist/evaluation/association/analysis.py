@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from dcam_dist.evaluation.association.cases import ClusteredCases
-from dcam_dist.evaluation.association.columns import Variable
+from dcam_dist.evaluation.association.columns import LEAST_SHARED, Variable
 from dcam_dist.evaluation.association.gather import Gathered
 from dcam_dist.evaluation.association.groups import (
     Floats,
@@ -105,13 +105,19 @@ def reference_order(cases: ClusteredCases) -> tuple[int, ...]:
 
 def _compared(variables: Sequence[Variable], cases: ClusteredCases) -> tuple[Compared, ...]:
     tests = [group_test(variable.values_N, cases.cluster_N) for variable in variables]
-    pairs = [pair_tests(variable.values_N, cases.cluster_N) for variable in variables]
+    pairs = [_pairs(variable, cases.cluster_N) for variable in variables]
     q_V = q_values(np.array([test.p_value for test in tests], np.float64))
     pair_q = _parted(q_values(np.array([pair.p_value for of in pairs for pair in of], np.float64)), pairs)
     groups = [describe(variable.values_N, cases.cluster_N, cases.clusters) for variable in variables]
     return tuple(
         Compared(*entry) for entry in zip(variables, groups, tests, map(float, q_V), pairs, pair_q, strict=True)
     )
+
+
+def _pairs(variable: Variable, cluster_N: Ids) -> tuple[PairTest, ...]:
+    """Where a cluster holds one or two cases, a pair would say how these stand."""
+    found = pair_tests(variable.values_N, cluster_N)
+    return tuple(pair for pair in found if min(pair.n_first, pair.n_second) >= LEAST_SHARED)
 
 
 def _modelled(gathered: Gathered, cluster_N: Ids, order: Sequence[int]) -> tuple[Modelled, ...]:

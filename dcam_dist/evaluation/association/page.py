@@ -122,7 +122,7 @@ def _median(group: GroupSummary) -> str:
 
 def _share(group: GroupSummary, level: str) -> str:
     count = group.counts.get(level, 0)
-    return f"{count} ({100 * count / group.n:.0f} %)" if group.n else NONE
+    return f"{count} ({100 * count / group.n:.0f} %)" if group.n >= LEAST_SHARED else NONE
 
 
 def _adjusted(modelled: Sequence[Modelled], cases: ClusteredCases, gathered: Gathered) -> list[str]:
@@ -146,7 +146,7 @@ def _model_row(one: Modelled, clusters: Sequence[int], cases: ClusteredCases) ->
     model = one.model
     name = shown(model.name) + (f" = {shown(model.level)}" if model.level else "")
     if not model.effects:
-        return [name, *(NONE for _ in clusters), NONE, model.note, NONE, str(model.n)]
+        return [name, *(NONE for _ in clusters), NONE, NONE, NONE, f"{model.n}; {model.note}"]
     by_cluster = {effect.cluster: effect for effect in model.effects}
     cells = []
     for cluster in clusters:

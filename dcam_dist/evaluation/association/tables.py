@@ -48,7 +48,8 @@ def _summary(one: Compared, cases: ClusteredCases) -> Iterator[Row]:
             yield row | (figures if group.n >= LEAST_SHARED else {})
             continue
         for level, count in group.counts.items():
-            yield {**row, "level": level, "count": count, "share": count / group.n if group.n else math.nan}
+            figures = {"count": count, "share": count / group.n} if group.n >= LEAST_SHARED else {}
+            yield {**row, "level": level, **figures}
 
 
 def _test(one: Compared) -> Row:
