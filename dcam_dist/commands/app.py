@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dcam_dist.commands.assign import assign
+from dcam_dist.commands.associate import associate
 from dcam_dist.commands.cluster import cluster
 from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
@@ -57,7 +58,7 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, maps, features, select_k, cluster, assign),
+    *(evaluate, associate, maps, features, select_k, cluster, assign),
     *(demo,),
 ):
     app.command()(verb)
