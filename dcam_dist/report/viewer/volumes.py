@@ -60,8 +60,10 @@ def fit_volumes(cases: Sequence[ViewerCase], budget_bytes: int) -> list[Volumes]
     than the scan itself.
 
     Raises:
-        UsageError: When the cases do not fit at ``COARSEST_MM`` either.
+        UsageError: When there are no cases, or they do not fit at ``COARSEST_MM`` either.
     """
+    if not cases:
+        raise UsageError("the viewer: there is no case to show; name at least one")
     spacing_mm = max(FINEST_MM, _first_guess(cases, budget_bytes))
     while spacing_mm <= COARSEST_MM:
         made = [shrink(case, spacing_mm) for case in cases]
@@ -70,7 +72,7 @@ def fit_volumes(cases: Sequence[ViewerCase], budget_bytes: int) -> list[Volumes]
             return made
         spacing_mm *= max(1.04, (size / budget_bytes) ** (1 / 3))
     raise UsageError(
-        f"the viewer: {len(cases)} cases do not fit in {budget_bytes / 1e6:.1f} MB; show fewer cases, or raise the budget"
+        f"the viewer: {len(cases)} cases do not fit in {budget_bytes / 1e6:.1f} MB; show fewer, or raise the budget"
     )
 
 
@@ -80,7 +82,7 @@ def shrink(case: ViewerCase, spacing_mm: float) -> Volumes:
     factors = [min(factor, size) for factor, size in zip(factors, case.native.shape, strict=True)]
     geometry = _coarser(case.native, factors)
     hu_DHW = _block_means(case.hu_DHW, factors)
-    lungs_DHW = _block_means(case.lungs_DHW, factors) >= 0.5  # noqa: PLR2004 - most of a block
+    lungs_DHW = _block_means(case.lungs_DHW, factors) >= 0.5
     maps_KDHW, winner_DHW = _probabilities(case, geometry, lungs_DHW)
     stored_hu = np.clip(np.rint((hu_DHW - HU_FLOOR) / HU_STEP), 0, 255).astype(np.uint8)
     return Volumes(

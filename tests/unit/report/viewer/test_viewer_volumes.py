@@ -117,6 +117,8 @@ def with_noise(case):
 def test_a_budget_that_nothing_fits_is_said():
     with pytest.raises(UsageError, match=r"2 cases do not fit in 0\.0 MB"):
         fit_volumes([viewer_case(), viewer_case()], 500)
+    with pytest.raises(UsageError, match="no case to show"):
+        fit_volumes([], 500)
 
 
 def test_the_same_case_gives_the_same_bytes():
