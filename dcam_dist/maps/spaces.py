@@ -1,4 +1,4 @@
-"""Maps, lungs and winning classes in any space that a reader wants them in: the scan's, its slices', the stored crop's."""
+"""Maps, lungs and winning classes in any space: the scan's own, that of its slices, the crop that the cohort stores."""
 
 from collections.abc import Iterable, Iterator
 
