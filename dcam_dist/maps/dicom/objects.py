@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from highdicom import ContentQualificationValues, VOILUTTransformation
+from highdicom import ContentQualificationValues, VOILUTFunctionValues, VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.seg import Segmentation, SegmentationTypeValues, SegmentDescription
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pydicom.sr.codedict import codes
 
 from dcam_dist import __version__
 from dcam_dist.maps.compute import Floats
-from dcam_dist.maps.dicom.codes import derived_uid, quantity
+from dcam_dist.maps.dicom.codes import SCHEME, derived_uid, quantity
 from dcam_dist.maps.dicom.source import SourceSeries
 from dcam_dist.maps.naming import ClassNames
 
@@ -77,7 +77,6 @@ def parametric_map(
         window: Lowest and highest value of the recommended window.
         run_sha256: The run's hash.
     """
-    low, high = window
     title = f"dcam {names.kind} {class_id + names.first}"
     mapping = RealWorldValueMapping(
         lut_label="LOGIT",
@@ -93,13 +92,18 @@ def parametric_map(
         pixel_array=logits_DHW[series.slice_of_frame_N],
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[VOILUTTransformation((low + high) / 2, max(high - low, 1e-3), "lungs, all classes")],
+        voi_lut_transformations=[_window(*window)],
         content_label=title.upper().replace(" ", "_")[:16],
         content_description=f"{title} of dcam_dist, in logits",
         content_qualification=ContentQualificationValues.RESEARCH,
         **_identity(series, logits_DHW, title, 2 + class_id, run_sha256),
     )
     return _described(made, f"{title}, logits")
+
+
+def _window(low: float, high: float) -> VOILUTTransformation:
+    exact = VOILUTFunctionValues.LINEAR_EXACT  # the only linear one that may be narrower than 1
+    return VOILUTTransformation((low + high) / 2, max(high - low, 1e-3), "lungs, all classes", exact)
 
 
 def _identity(
@@ -126,4 +130,9 @@ def _identity(
 
 def _described(made: Dataset, title: str) -> Dataset:
     made.SeriesDescription = title[:64]
+    made.BodyPartExamined = "CHEST"
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator, scheme.CodingSchemeName = SCHEME, "Classes of dcam_dist runs"
+    scheme.CodingSchemeResponsibleOrganization = _MAKER
+    made.CodingSchemeIdentificationSequence = [scheme]
     return made
