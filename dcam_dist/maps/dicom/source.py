@@ -22,6 +22,11 @@ from dcam_dist.types import CaseRecord, Geometry
 
 SAME_PLACE_MM = 0.1
 """Formats round positions; other scans of a patient lie farther off, or have other voxels."""
+_MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+"""What every image must have, if only empty (type 2); removing names often removes the fields too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,5 +124,13 @@ def _with_headers(slices: Sequence[SliceHeader], geometry: Geometry) -> SourceSe
         slices = ordered
         files = tuple(one.path for one in ordered)
     with quiet():
-        datasets = tuple(pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in files)
+        datasets = tuple(_header(path) for path in files)
     return SourceSeries(datasets, geometry, np.array([place[one.path, one.frame] for one in slices], dtype=np.int64))
+
+
+def _header(path: Path) -> Dataset:
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None)
+    return dataset
