@@ -138,5 +138,6 @@ def _fresh_name(cohort: Path, case_id: str) -> Path:
 
 
 def _clear_leftovers(cohort: Path) -> None:
-    for left in incoming(cohort).glob(f"*{_SIDE}"):
+    side_file = f"{Path(LABEL_LIST).name}.*"  # as replace_file names it
+    for left in [*incoming(cohort).glob(f"*{_SIDE}"), *incoming(cohort).glob(side_file)]:
         remove(left)
