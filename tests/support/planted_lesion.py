@@ -13,6 +13,8 @@ MIDDLE_MM = np.array([37.0, -81.5, 412.0])
 LESION_MM = MIDDLE_MM + np.array([52.0, -17.0, 23.0])
 """In the patient's left lung, in front of its middle and above it."""
 LESION_RADIUS_MM = 13.0
+DARK = 3
+"""The class of ``planted_maps`` that wins where the lung is darker than −900 HU: in the lesion."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,7 @@ LAYOUTS = {
     "oblique, columns reversed, from the head down": Layout(
         turned(8, -11) @ np.diag([-1.0, 1.0, -1.0]), (43, 75, 61), (5.5, 3.7, 5.3), (-8.0, 5.0, 4.0)
     ),
-    "coronal": Layout(
-        np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), (45, 58, 66), (5.0, 4.3, 4.7), (7.0, 3.0, -6.0)
-    ),
+    "coronal": Layout(np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]), (45, 58, 66), (5.0, 4.3, 4.7), (7.0, 3.0, -6.0)),
 }
 
 
@@ -66,7 +66,9 @@ def draw_chest(space: Geometry) -> tuple[np.ndarray, np.ndarray]:
     hu[right | left] = -820
     hu[np.linalg.norm(world - LESION_MM, axis=1) < LESION_RADIUS_MM] = -985
     hu += np.random.default_rng(5).normal(0, 8, hu.shape)
-    return np.rint(hu).astype(np.int16).reshape(space.shape), (right + 2 * left).astype(np.uint8).reshape(space.shape)
+    return np.rint(hu).clip(-1024).astype(np.int16).reshape(space.shape), (right + 2 * left).astype(np.uint8).reshape(
+        space.shape
+    )
 
 
 def write_scans(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Labels laid into a sealed cohort: it stays as sealed, and whatever interrupts one leaves a cohort that reads as before."""
+"""Labels laid into a sealed cohort: it stays as sealed, and an interrupted one leaves it readable as before."""
 
 import json
 import multiprocessing

@@ -3,81 +3,27 @@
 Each format is read by another library than the one that wrote it, and its places are worked out from its own metadata.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 import zarr
-from support.planted_lesion import LAYOUTS, LESION_MM, write_scans
+from support.planted_lesion import DARK, LAYOUTS, LESION_MM
+from support.planted_maps import export
 
-from dcam_dist.cohort import Cohort, open_cohort, validate
-from dcam_dist.config import load_config
-from dcam_dist.ingest import ingest
-from dcam_dist.maps import ActivationMaps, MappedCase, dicom, export_case, open_scene
-from dcam_dist.maps.cohort_labels import add_winner, cohort_for_labels
-from dcam_dist.maps.naming import ClassNames
+from dcam_dist.cohort import validate
+from dcam_dist.maps import dicom
+from dcam_dist.maps.cohort_labels import cohort_for_labels
 from dcam_dist.types import Geometry
 
-NAMES = ClassNames(
-    "cluster", ("cluster 1", "cluster 2", "cluster 3"), ("dcam-cluster-1", "dcam-cluster-2", "dcam-cluster-3"), 1
-)
-RUN = "ab12cd34" * 8
-DARK = 3  # the third map wins where the lung is darker than −900 HU
 CASES = [f"scan{number}" for number in range(len(LAYOUTS))]
 
 
-@dataclass(frozen=True)
-class Exported:
-    folder: Path
-    label: Path
-    record: object
-
-    @property
-    def voxel_mm(self) -> float:
-        return max(self.record.grid.spacing_mm)
-
-
-def dark_maps(cohort: Cohort, case_id: str) -> MappedCase:
-    """Maps on the training grid that follow the density which ingest stored there."""
-    hu, lungs = cohort.read(case_id)
-    dense_KDHW = np.stack([np.full(hu.shape, 0.0), np.full(hu.shape, -5.0), (-900.0 - hu) / 50]).astype(np.float32)
-    maps = ActivationMaps(dense_KDHW, dense_KDHW[:, lungs].mean(axis=1), np.zeros(8, np.float32))
-    return MappedCase(cohort.case(case_id), maps, lungs, 0, np.array([0.5, 0.2, 0.3], np.float32), None)
-
-
 @pytest.fixture(scope="module")
-def scans(tmp_path_factory):
-    root = tmp_path_factory.mktemp("planted")
-    write_scans(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def cohort(scans):
-    config = load_config(None, ["grid.shape=[32,32,48]", "ingest.workers=1"])
-    ingest([scans / "cases.csv"], scans / "cohort.zarr", config=config, strict=True)
-    return open_cohort(scans / "cohort.zarr")
-
-
-@pytest.fixture(scope="module")
-def exported(scans, cohort):
+def exported(planted):
     """Every case in every format."""
-    found = {}
-    with cohort_for_labels(cohort):
-        for case_id in CASES:
-            scene = open_scene(dark_maps(cohort, case_id), cohort)
-            folder = scans / "maps" / case_id
-            folder.mkdir(parents=True)
-            export_case(scene, folder, NAMES)
-            source = dicom.find_series(scans, scene.mapped.record)  # all three series lie there
-            sides_DHW = cohort.lung_mask(case_id, "0").compute()
-            dicom.write_dicom(scene.mapped, sides_DHW, source, folder, NAMES, run_sha256=RUN)
-            label = add_winner(scene, cohort, NAMES, method="dcam", run_sha256=RUN)
-            found[case_id] = Exported(folder, label, scene.mapped.record)
-    return found
+    with cohort_for_labels(planted.cohort):
+        return {case_id: export(planted, case_id) for case_id in CASES}
 
 
 def frames(dataset):
@@ -160,7 +106,7 @@ def test_the_layouts_are_as_odd_as_they_claim(exported):
     assert not np.allclose(scans[1].matrix[:3, :3], np.diag(np.diag(scans[1].matrix[:3, :3])))
 
 
-def test_the_label_agrees_with_the_nifti_winner(exported, cohort):
+def test_the_label_agrees_with_the_nifti_winner(exported):
     """The scan whose axes are only flipped: the same voxels, the crop cut out and turned."""
     case = exported["scan0"]
     winner_DHW = np.asarray(nibabel.load(case.folder / "dcam-winner.nii.gz").dataobj).transpose(2, 1, 0)[::-1, ::-1]
@@ -170,5 +116,5 @@ def test_the_label_agrees_with_the_nifti_winner(exported, cohort):
     np.testing.assert_array_equal(winner_DHW[inside], label_DHW[boxed])
 
 
-def test_the_cohort_with_labels_is_as_it_was_written(exported, cohort):
-    assert validate(cohort.path).findings == ()
+def test_the_cohort_with_labels_is_as_it_was_written(exported, planted):
+    assert validate(planted.cohort.path).findings == ()
