@@ -52,7 +52,7 @@ class SourceSeries:
 def find_series(folder: Path, record: CaseRecord) -> SourceSeries:
     """Find the series that a case was made from.
 
-    The slices must lie where the case's scan lay and, where the record knows the digest of its voxels, hold the same.
+    No line names the folder, which may be named for the patient. The slices must lie where the case's scan lay and, where the record knows the digest of its voxels, hold the same.
 
     Args:
         folder: Searched with all its folders; links are passed over.
@@ -68,7 +68,7 @@ def find_series(folder: Path, record: CaseRecord) -> SourceSeries:
             "fit on; use the NIfTI files"
         )
     if not folder.is_dir():
-        raise UsageError(f"--source-dicom {folder}: no such folder; give the folder of the scan's DICOM slices")
+        raise UsageError("--source-dicom: no such folder; give the folder of the scan's DICOM slices")
     files = [path for path in walk_files(folder) if looks_like_dicom(path)]
     groups = group_series(header for _, header in read_headers(files) if header is not None)
     found, refused = [], []
@@ -82,7 +82,7 @@ def find_series(folder: Path, record: CaseRecord) -> SourceSeries:
         return found[0]
     what = f"{len(found)} series fit" if found else f"none of its {len(groups)} series is the scan"
     raise DataError(
-        f"--source-dicom {folder}: {what} of case {record.case_id}{''.join(refused[:1])}; "
+        f"--source-dicom: {what} of case {record.case_id}{''.join(refused[:1])}; "
         "give the folder of the very slices that it was made from"
     )
 

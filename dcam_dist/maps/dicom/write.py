@@ -9,6 +9,7 @@ They take over the patient's and the study's identifiers from the slices; withou
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def write_dicom(
     check_highdicom()
     home = folder / FOLDER
     try:
-        with private_umask():
+        with private_umask(), _from_odd_headers(mapped.record.case_id):
             home.mkdir(parents=True, exist_ok=True)
             home.chmod(0o700)
             return [
@@ -83,6 +84,19 @@ def write_dicom(
             ]
     except OSError as error:
         raise EnvironmentFault(f"{home}: cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _from_odd_headers(case_id: str) -> Iterator[None]:
+    """Whatever the libraries say of headers that they cannot take over, without its words: these quote values."""
+    with quiet():
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise DataError(
+                f"case {case_id}: the headers of its slices do not allow objects that refer to them "
+                f"({type(error).__name__}); the NIfTI files have the same maps"
+            ) from None
 
 
 def _objects(
@@ -94,20 +108,11 @@ def _objects(
     sides = labels_in(sides_DHW, mapped.record.native, space)
     lungs = sides > 0
     winner, window = winner_of(maps_in(mapped, space, lungs), lungs), _window(mapped)
-    with quiet():
-        try:
-            segments = codes.class_segments(names, run_sha256)
-            about = {"run_sha256": run_sha256}
-            yield WINNER, objects.segmentation(series, winner, segments, title="dcam winner", number=0, **about)
-            yield LUNGS, objects.segmentation(series, sides, codes.lung_segments(), title="lungs", number=1, **about)
-            for class_id, logits in enumerate(maps_in(mapped, space, lungs)):
-                made = objects.parametric_map(series, logits, names, class_id, window=window, run_sha256=run_sha256)
-                yield names.stems[class_id], made
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise DataError(
-                f"case {mapped.record.case_id}: the headers of its slices do not allow objects that refer to them "
-                f"({type(error).__name__}); the NIfTI files have the same maps"
-            ) from error
+    segments, about = codes.class_segments(names, run_sha256), {"run_sha256": run_sha256}
+    yield WINNER, objects.segmentation(series, winner, segments, title="dcam winner", number=0, **about)
+    yield LUNGS, objects.segmentation(series, sides, codes.lung_segments(), title="lungs", number=1, **about)
+    for class_id, logits in enumerate(maps_in(mapped, space, lungs)):
+        yield names.stems[class_id], objects.parametric_map(series, logits, names, class_id, window=window, **about)
 
 
 def _window(mapped: MappedCase) -> tuple[float, float]:

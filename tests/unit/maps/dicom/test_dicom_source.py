@@ -75,7 +75,7 @@ def test_a_series_that_fits_but_is_at_fault_says_why(record, slices, tmp_path):
 
 
 def test_no_folder_and_a_tilted_gantry_are_one_line_each(record, tmp_path):
-    with pytest.raises(UsageError, match=r"--source-dicom .*/nowhere: no such folder"):
+    with pytest.raises(UsageError, match=r"^--source-dicom: no such folder"):
         find_series(tmp_path / "nowhere", record)
     with pytest.raises(DataError, match="resampled from a tilted gantry"):
         find_series(tmp_path, replace(record, flags=(TILT_RESAMPLED,)))
