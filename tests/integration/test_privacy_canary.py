@@ -118,7 +118,7 @@ def test_the_name_is_in_nothing_that_was_written(said, workplace):
 
 @pytest.mark.slow
 def test_the_one_folder_that_says_so_identifies_the_patient(said, workplace):
-    """DICOM objects take over the patient's identifiers; the console says that, and no other file of maps is like it."""
+    """DICOM objects take over the patient's identifiers; the console says that, and no other maps do."""
     (folder,) = (workplace / "out" / "run" / "maps").rglob(IDENTIFIED)
     objects = sorted(folder.iterdir())
     assert [path.name for path in objects] == ["dcam-cluster-1.dcm", "dcam-cluster-2.dcm", "lungs.dcm", "winner.dcm"]

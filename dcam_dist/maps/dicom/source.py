@@ -27,6 +27,7 @@ _MAY_BE_EMPTY = (
     *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
 """What every image must have, if only empty (type 2); removing names often removes the fields too."""
+_SEXES = ("M", "F", "O")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class SourceSeries:
 def find_series(folder: Path, record: CaseRecord) -> SourceSeries:
     """Find the series that a case was made from.
 
-    No line names the folder, which may be named for the patient. The slices must lie where the case's scan lay and, where the record knows the digest of its voxels, hold the same.
+    The slices must lie where the case's scan lay and, where the record knows the digest of its voxels, hold the same.
+    No error names the folder, which may be named for the patient.
 
     Args:
         folder: Searched with all its folders; links are passed over.
@@ -133,4 +135,6 @@ def _header(path: Path) -> Dataset:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, None)
+    if dataset.PatientSex not in _SEXES:  # another letter or word, which objects made today must not hand on
+        dataset.PatientSex = None
     return dataset

@@ -102,6 +102,26 @@ def test_an_enhanced_object_is_referred_to_frame_by_frame(planted, slices, tmp_p
     assert np.linalg.norm(np.concatenate(places).mean(axis=0) - LESION_MM) < 4
 
 
+def test_headers_that_lack_names_or_hold_another_sex_are_made_good(planted, slices, tmp_path):
+    for dataset in slices:
+        del dataset.PatientName
+        dataset.PatientSex = "UNKNOWN"
+    write_series(tmp_path / "bare", slices)
+    files = write_objects(planted, "scan1", tmp_path / "bare", tmp_path)
+    read = [pydicom.dcmread(file) for file in files]
+    assert [(one.PatientName, one.PatientSex) for one in read] == [("", "")] * 5
+
+
+def test_slices_without_a_frame_of_reference_are_one_line_without_their_values(planted, slices, tmp_path):
+    for dataset in slices:
+        del dataset.FrameOfReferenceUID
+    write_series(tmp_path / "nowhere", slices)
+    with pytest.raises(DataError, match=r"^case scan1: the headers of its slices .* \(\w+Error\); the NIfTI") as told:
+        write_objects(planted, "scan1", tmp_path / "nowhere", tmp_path)
+    assert told.value.__cause__ is None and "Canary" not in str(told.value)
+    assert list((tmp_path / "identified-dicom").iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def from_nifti(tmp_path_factory):
     """The oblique scan as another tool would hand it on: in NIfTI, its rows the other way round."""
