@@ -135,6 +135,7 @@ def _header(path: Path) -> Dataset:
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, None)
+    dataset.pop("ReferencedStudySequence", None)  # may be left out, and tools that remove names leave half of it
     if dataset.PatientSex not in _SEXES:  # another letter or word, which objects made today must not hand on
         dataset.PatientSex = None
     return dataset
