@@ -82,7 +82,7 @@ def said(workplace, sources):
         ["maps", run, "--case", given, "--case", f"{NAME}1"],
         ["maps", run, "--case", f"{NAME} of nobody"],
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^1", "--ome-zarr"],
-        ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^2", "--debug"],
+        ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^2"],
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME} of nobody"],
         ["validate", cohort],
     ]
