@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from dcam_dist.cohort import layout
+from dcam_dist.cohort.label_list import DERIVED, LABEL_LIST, check_label_list, names_in
 from dcam_dist.cohort.manifest import (
     FileEntry,
     Manifest,
@@ -68,7 +69,9 @@ def check_case(
     manifest, findings = trusted_manifest(folder, seal)
     if manifest is not None:
         findings += check_files(folder, manifest.files, deep=deep)
-        findings += foreign(folder, manifest.files)
+        derived = derived_folders(folder)
+        findings += foreign(folder, manifest.files, {f"labels/{name}" for name in derived})
+        findings += _derived_faults(folder, derived, deep=deep)
         findings += _of_another(folder, case_id or folder.name, findings)
     return tuple(replace(found, case_id=folder.name, path=f"{base}/{found.path}") for found in findings)
 
@@ -101,6 +104,7 @@ def check_files(folder: Path, files: Mapping[str, FileEntry], *, deep: bool) -> 
     findings = []
     for name, entry in files.items():
         check = check_shard if entry.chunks is not None and not deep else check_content
+        check = check_label_list if name == LABEL_LIST else check
         try:
             fault = check(folder / name, entry)
         except OSError as error:
@@ -130,6 +134,43 @@ def foreign(folder: Path, files: Collection[str], known_folders: Collection[str]
         elif entry.is_symlink():
             findings.append(Finding(None, name, Fault.DAMAGED, "a link in the place of a folder"))
     return findings
+
+
+def derived_folders(case: Path) -> tuple[str, ...]:
+    """The names of the derived labels that lie in a case, listed or not, whole or not."""
+    try:
+        with os.scandir(case / "labels") as entries:
+            found = [e.name for e in entries if e.name.startswith(DERIVED) and e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return ()
+    return tuple(sorted(found))
+
+
+def derived_whole(label: Path, *, deep: bool = True) -> bool:
+    """Whether a derived label is what its own seal says, and nothing else lies in it."""
+    manifest, findings = trusted_manifest(label)
+    return not (
+        manifest is None or findings or check_files(label, manifest.files, deep=deep) or foreign(label, manifest.files)
+    )
+
+
+def _derived_faults(case: Path, derived: Collection[str], *, deep: bool) -> list[Finding]:
+    """Derived labels that are damaged, or that the list of labels does not agree with.
+
+    All count as foreign: the case is as ingest wrote it, and to take them out mends it.
+    """
+    try:
+        listed = {name for name in names_in(read_plain(case / LABEL_LIST)) if name.startswith(DERIVED)}
+    except (OSError, ValueError):
+        listed = set()
+    faults = dict.fromkeys(listed - set(derived), "a derived label that is listed but not there")
+    faults |= {
+        name: "a derived label that is damaged"
+        for name in derived
+        if not derived_whole(case / "labels" / name, deep=deep)
+    }
+    faults |= dict.fromkeys(set(derived) - listed, "left by an interrupted export")
+    return [Finding(None, f"labels/{name}", Fault.FOREIGN, f"{faults[name]}; write it anew") for name in sorted(faults)]
 
 
 def _of_another(folder: Path, case_id: str, findings: list[Finding]) -> list[Finding]:

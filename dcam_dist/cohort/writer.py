@@ -23,7 +23,9 @@ CHUNK_EDGE = 128
 CHUNK_CODECS = (BloscCodec(cname="lz4hc", clevel=1, shuffle="bitshuffle"), Crc32cCodec())
 """The smallest of those that read nearly as fast as the fastest and do not slow ingest (``benchmarks/codec.py``)."""
 WRITE_EMPTY_CHUNKS: ArrayConfigLike = {"write_empty_chunks": True}  # else a lost chunk and an empty one look the same
-_LUNGS = (("right lung", [70, 130, 180, 128]), ("left lung", [205, 133, 63, 128]))
+Values = tuple[tuple[str, tuple[int, int, int, int]], ...]
+"""Name and colour (RGBA, 0…255) of a label image's values 1, 2 …."""
+LUNG_VALUES: Values = (("right lung", (70, 130, 180, 128)), ("left lung", (205, 133, 63, 128)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,37 @@ def seal_case(folder: Path, chunks: Mapping[str, int]) -> None:
     sync(folder)
 
 
+def write_label_image(
+    folder: Path,
+    name: str,
+    record: CaseRecord,
+    levels: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    values: Values,
+    about: Mapping[str, Any],
+) -> dict[str, int]:
+    """Write a label image of a case, of both levels, as a group of its own; it is not sealed yet.
+
+    Args:
+        folder: The group; made here.
+        name: Of the label.
+        record: The case.
+        levels: The labels at the scan's resolution, and on the training grid.
+        values: What they mean.
+        about: The group's attribute ``dcam_dist``.
+
+    Returns:
+        How many chunks each shard holds, as ``seal_case`` takes them.
+
+    Raises:
+        ValueError: When an array's shape is not the record's.
+    """
+    spaces = (record.native, record.grid)
+    ome = _label_metadata(name, spaces, values)
+    group = zarr.create_group(folder, attributes={"ome": ome, layout.ATTRIBUTE: dict(about)})
+    arrays = [_write_array(group, str(level), levels[level], spaces[level]) for level in range(len(levels))]
+    return {f"{array.path}/{layout.SHARD}": chunks for array, chunks in arrays}
+
+
 def _write_image(side: Path, record: CaseRecord, levels: VolumeLevels) -> dict[str, int]:
     spaces = (record.native, record.grid)
     group = zarr.create_group(
@@ -101,8 +134,7 @@ def _write_image(side: Path, record: CaseRecord, levels: VolumeLevels) -> dict[s
     )
     labels = group.create_group("labels", attributes={"ome": {"version": "0.5", "labels": [layout.LUNG_LABEL]}})
     lungs = labels.create_group(
-        layout.LUNG_LABEL,
-        attributes={"ome": {**_multiscales(layout.LUNG_LABEL, spaces), "image-label": _label_description()}},
+        layout.LUNG_LABEL, attributes={"ome": _label_metadata(layout.LUNG_LABEL, spaces, LUNG_VALUES)}
     )
     native, grid = layout.NATIVE_LEVEL, layout.GRID_LEVEL
     return {
@@ -149,12 +181,13 @@ def even_chunks(shape: tuple[int, int, int], edge: int = CHUNK_EDGE) -> tuple[in
     return z, y, -(-x // 8) * 8
 
 
-def _label_description() -> dict[str, Any]:
-    return {
-        "colors": [{"label-value": value, "rgba": rgba} for value, (_, rgba) in enumerate(_LUNGS, start=1)],
-        "properties": [{"label-value": value, "name": name} for value, (name, _) in enumerate(_LUNGS, start=1)],
+def _label_metadata(name: str, spaces: tuple[Geometry, Geometry], values: Values) -> dict[str, Any]:
+    about = {
+        "colors": [{"label-value": value, "rgba": list(rgba)} for value, (_, rgba) in enumerate(values, start=1)],
+        "properties": [{"label-value": value, "name": title} for value, (title, _) in enumerate(values, start=1)],
         "source": {"image": "../../"},
     }
+    return {**_multiscales(name, spaces), "image-label": about}
 
 
 def _multiscales(name: str, spaces: tuple[Geometry, Geometry]) -> dict[str, Any]:

@@ -171,16 +171,18 @@ def read_headers(paths: Iterable[Path]) -> list[tuple[Path, SliceHeader | None]]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom: its warnings quote header values, which may name a patient."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """Silence pydicom and highdicom: their warnings quote header values, which may name a patient."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def text_of(dataset: Any, name: str) -> str:

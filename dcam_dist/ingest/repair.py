@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcam_dist.cohort import CohortDescription, Fault, ValidationReport, create_cohort, layout, stored_record
+from dcam_dist.cohort.derived import is_derived, settle_label_list
 from dcam_dist.cohort.durable import remove
 from dcam_dist.cohort.root import restore_groups
 from dcam_dist.cohort.store import read_case_table, read_quarantine, stored_id
@@ -179,6 +180,8 @@ def _delete_foreign(report: ValidationReport, strays: Collection[str], kept: Col
         if os.path.lexists(report.cohort / name):
             remove(report.cohort / name)
             deleted.append(name)
+    for case_id in {str(found.case_id) for found in report.findings if is_derived(found)} & set(kept):
+        settle_label_list(report.cohort, case_id)
     return tuple(deleted)
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from dcam_dist.cohort.image_file import write_nifti
 from dcam_dist.cohort.layout import write_json
-from dcam_dist.cohort.spatial import resample, to_sitk
 from dcam_dist.maps.compute import Floats, MappedCase
 from dcam_dist.maps.naming import ClassNames
 from dcam_dist.maps.scene import Scene
+from dcam_dist.maps.spaces import labels_in, maps_in, winner_of
 
 WINNER = "dcam-winner"
 SIDECAR = "case.json"
@@ -46,13 +46,14 @@ def export_case(scene: Scene, folder: Path, names: ClassNames) -> list[Path]:
         EnvironmentFault: When a file cannot be written.
     """
     space, lung_mask = scene.mapped.record.scan, lungs_in_scan(scene)
-    best = np.full(space.shape, -np.inf, dtype=np.float32)
-    winner = np.zeros(space.shape, dtype=np.uint8)
-    files = []
-    for number, logits in enumerate(maps_in_scan(scene.mapped, lung_mask), start=1):
-        files.append(write_nifti(logits, space, folder / f"{names.stems[number - 1]}.nii.gz"))
-        ahead = lung_mask & (logits > best)
-        best[ahead], winner[ahead] = logits[ahead], number
+    files = [folder / f"{stem}.nii.gz" for stem in names.stems]
+
+    def written() -> Iterator[Floats]:
+        for file, logits in zip(files, maps_in(scene.mapped, space, lung_mask), strict=True):
+            write_nifti(logits, space, file)
+            yield logits
+
+    winner = winner_of(written(), lung_mask)
     files.append(write_nifti(winner, space, folder / f"{WINNER}.nii.gz"))
     write_json(folder / SIDECAR, describe(scene.mapped, names))
     return [*files, folder / SIDECAR]
@@ -61,17 +62,7 @@ def export_case(scene: Scene, folder: Path, names: ClassNames) -> list[Path]:
 def lungs_in_scan(scene: Scene) -> NDArray[np.bool_]:
     """The lungs of a case in its scan's own space, bool."""
     record = scene.mapped.record
-    lungs = resample(to_sitk(scene.lungs_DHW, record.native), record.scan, interpolation="nearest", outside=0)
-    return lungs.astype(bool)
-
-
-def maps_in_scan(mapped: MappedCase, lung_mask_DHW: NDArray[np.bool_]) -> Iterator[Floats]:
-    """The dCAMs of a case, one after the other, in the space of its scan; 0 outside the lungs."""
-    for dense_DHW in mapped.maps.dense_KDHW:
-        image = to_sitk(dense_DHW, mapped.record.grid)
-        logits: Floats = resample(image, mapped.record.scan, interpolation="linear", outside=0)
-        logits[~lung_mask_DHW] = 0
-        yield logits
+    return labels_in(scene.lungs_DHW, record.native, record.scan).astype(bool)
 
 
 def describe(mapped: MappedCase, names: ClassNames) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from support.canary import DATE, NAME, NUMBER, found_in, plant, planted_in
 from support.ct_files import chest_hu, lung_box, write_image
@@ -15,6 +16,7 @@ from dcam_dist.ingest.identity import load_identity, private_path
 from dcam_dist.phantom import write_phantom_cohort
 
 CASES = 5
+IDENTIFIED = "identified-dicom"
 SETTINGS = [
     "grid.shape=[32,48,48]",
     "network.filters=4",
@@ -79,6 +81,10 @@ def said(workplace, sources):
         ["maps", run],
         ["maps", run, "--case", given, "--case", f"{NAME}1"],
         ["maps", run, "--case", f"{NAME} of nobody"],
+        ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^1", "--ome-zarr"],
+        ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^2"],
+        ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME} of nobody"],
+        ["validate", cohort],
     ]
     scratch = workplace / "out" / "tmp"
     scratch.mkdir()
@@ -90,7 +96,7 @@ def said(workplace, sources):
 
 @pytest.mark.slow
 def test_the_verbs_did_their_work(said, workplace):
-    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2], [call.stderr for call in said]
+    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2, 0, 3, 2, 0], [call.stderr for call in said]
     cohort = open_cohort(workplace / "out" / "cohort.zarr")
     assert len(cohort.cases) == CASES - 1 + 3
     assert {entry.reason for entry in cohort.quarantine} >= {"missing_file", "unreadable"}
@@ -107,7 +113,19 @@ def test_the_name_is_in_nothing_that_was_written(said, workplace):
     private = private_path(cohort)
     written = [Path(root, name) for root, folders, names in os.walk(workplace / "out") for name in (*folders, *names)]
     assert len(written) > 100
-    assert found_in(path for path in written if path != private) == []
+    assert found_in(path for path in written if path != private and IDENTIFIED not in path.parts) == []
+
+
+@pytest.mark.slow
+def test_the_one_folder_that_says_so_identifies_the_patient(said, workplace):
+    """DICOM objects take over the patient's identifiers; the console says that, and no other maps do."""
+    (folder,) = (workplace / "out" / "run" / "maps").rglob(IDENTIFIED)
+    objects = sorted(folder.iterdir())
+    assert [path.name for path in objects] == ["dcam-cluster-1.dcm", "dcam-cluster-2.dcm", "lungs.dcm", "winner.dcm"]
+    assert all(NAME in str(pydicom.dcmread(path).PatientName) for path in objects)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    telling = [call.stdout for call in said if IDENTIFIED in call.stdout]
+    assert len(telling) == 1 and "these objects identify the patient" in telling[0]
 
 
 @pytest.mark.slow

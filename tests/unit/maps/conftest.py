@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.planted_lesion import write_scans
+from support.planted_maps import Planted
 
 from dcam_dist.cohort import CohortDescription, VolumeLevels, close_cohort, create_cohort, write_case
 from dcam_dist.cohort.spatial import canonical, crop_geometry, resample, to_sitk
@@ -123,3 +125,15 @@ def trained_run(settings, tmp_path_factory):
     from dcam_dist.training import train
 
     return train(settings(f"output={tmp_path_factory.mktemp('runs') / 'dcam'}")).run
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """Three DICOM series with a lesion, each turned in its own way, and their cohort. Copy it to change a case."""
+    from dcam_dist.cohort import open_cohort
+    from dcam_dist.ingest import ingest
+
+    root = tmp_path_factory.mktemp("planted")
+    config = load_config(None, ["grid.shape=[32,32,48]", "ingest.workers=1"])
+    ingest([write_scans(root)], root / "cohort.zarr", config=config, strict=True)
+    return Planted(root, open_cohort(root / "cohort.zarr"))

@@ -10,8 +10,9 @@ from dcam_dist.cohort import open_cohort
 from dcam_dist.cohort.spatial import from_sitk
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps import ActivationMaps, MappedCase, export_case, open_scene
-from dcam_dist.maps.export import lungs_in_scan, maps_in_scan
+from dcam_dist.maps.export import lungs_in_scan
 from dcam_dist.maps.naming import ClassNames
+from dcam_dist.maps.spaces import maps_in
 
 NAMES = ClassNames(
     "cluster", ("cluster 1", "cluster 2", "cluster 3"), ("dcam-cluster-1", "dcam-cluster-2", "dcam-cluster-3"), 1
@@ -74,7 +75,7 @@ def test_files_read_back_with_the_scans_affine_and_the_maps_values(make_scene, c
     scene = make_scene(case_id, random_maps())
     space = scene.mapped.record.scan
     export_case(scene, tmp_path, NAMES)
-    for stem, expected in zip(NAMES.stems, maps_in_scan(scene.mapped, lungs_in_scan(scene)), strict=True):
+    for stem, expected in zip(NAMES.stems, maps_in(scene.mapped, space, lungs_in_scan(scene)), strict=True):
         path = tmp_path / f"{stem}.nii.gz"
         values, geometry = from_sitk(sitk.ReadImage(str(path)))
         assert values.dtype == np.float32

@@ -1,14 +1,17 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import SimpleITK as sitk
+from support.processes import REPOSITORY, environment
 
-from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort
+from dcam_dist.cohort import CohortDescription, close_cohort, create_cohort, validate
 from dcam_dist.config.schema import FLEISCHNER_GRADES, GridConfig
 from dcam_dist.errors import DataError, UsageError
 from dcam_dist.maps import write_maps
-from dcam_dist.runs import restore_run
+from dcam_dist.runs import fingerprint, restore_run
 
 NIFTI = {"dcam-cluster-1.nii.gz", "dcam-cluster-2.nii.gz", "dcam-winner.nii.gz"}
 
@@ -89,3 +92,51 @@ def test_a_damaged_volume_names_the_case(run, cohort_path, tmp_path):
     shard.write_bytes(bytes(data))
     with pytest.raises(DataError, match="case-2"):
         write_maps(run, case_ids=["case-2"], cohort=moved)
+
+
+@pytest.mark.parametrize("case_ids", [[], ["case-1", "case-2"]])
+def test_dicom_slices_go_with_exactly_one_case(run, tmp_path, case_ids):
+    with pytest.raises(UsageError, match="--source-dicom is the folder of one scan: name that case"):
+        write_maps(run, case_ids=case_ids, source_dicom=tmp_path)
+    assert not (run / "maps").exists()
+
+
+def test_a_case_whose_slices_are_not_in_the_folder_is_refused_before_anything_is_written(run, tmp_path):
+    with pytest.raises(DataError, match="--source-dicom: none of its 0 series is the scan of case case-1"):
+        write_maps(run, case_ids=["case-1"], source_dicom=tmp_path)
+    assert not (run / "maps").exists()
+
+
+def test_labels_of_two_runs_lie_side_by_side_in_the_cohort(run, cohort_path, settings, tmp_path):
+    from dcam_dist.training import train
+
+    moved = shutil.copytree(cohort_path, tmp_path / "moved.zarr")
+    other = train(settings(f"output={tmp_path / 'other'}", "seed=7")).run
+    names = []
+    for one in (run, other, run):
+        summary = write_maps(one, case_ids=["case-2"], cohort=moved, ome_zarr=True)
+        assert summary.identified is None
+        names += [label.name for label in summary.labels]
+    assert names[0] == names[2] != names[1]
+    assert names[0] == f"winner-dcam-{fingerprint(restore_run(run).checkpoint)[:8]}"
+    assert {path.name for path in (moved / "cases" / "case-2" / "labels").iterdir() if path.is_dir()} == {
+        "lungs",
+        *names,
+    }
+    assert validate(moved).whole
+
+
+def test_a_read_only_cohort_is_one_line(run, cohort_path, tmp_path):
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("no namespaces of one's own here")
+    moved = shutil.copytree(cohort_path, tmp_path / "moved.zarr")
+    mount = f"mount --bind {moved} {moved} && mount -o remount,ro,bind {moved}"
+    verb = [sys.executable, "-m", "dcam_dist", "maps", run, "--case", "case-1", "--cohort", moved, "--ome-zarr"]
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *map(str, verb)]
+    ended = subprocess.run(
+        command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 4
+    assert ended.stderr == (
+        f"dcam-dist: {moved}: cannot be written, so no labels go into it; copy it, and name the copy with --cohort\n"
+    )
