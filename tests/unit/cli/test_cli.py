@@ -33,6 +33,8 @@ VERBS = (
     "select-k",
     "cluster",
     "assign",
+    "export",
+    "infer",
     "demo",
 )
 HEAVY = {"torch", "zarr", "SimpleITK", "sklearn", "dask", "matplotlib"}
