@@ -1,5 +1,6 @@
 """``infer``."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +43,12 @@ def infer(
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [source for source in sources if source not in settings]
-    options = {"settings": settings, "hash_ids": hash_ids, "assume_hu": assume_hu}
+    call = partial(infer_scans, paths, out, model, settings=settings, hash_ids=hash_ids, assume_hu=assume_hu)
     if read_launch().rank:
-        infer_scans(paths, out, model, **options)
+        call()
         return
     with shown_progress("infer") as view:
-        summary = infer_scans(paths, out, model, **options, progress=view.cases, looked=view.looked)
+        summary = call(progress=view.cases, looked=view.looked)
     _tell(summary)
 
 
@@ -79,8 +80,9 @@ def _show(summary: "InferSummary") -> None:
 
     table = Table()
     kind = summary.answers[0].kind
-    for title in ("case", kind, "by the head", "p", *(f"{field.title} ({field.unit})" for field in FIELDS.values())):
-        table.add_column(title, justify="left" if title == "case" else "right")
+    table.add_column("case", no_wrap=True)
+    for title in (kind, "by the head", "p", *(f"{name} {field.unit}" for name, field in FIELDS.items())):
+        table.add_column(title, justify="right")
     for title in ("kernel", "warnings"):
         table.add_column(title)
     for answer in summary.answers[:MOST_ROWS]:

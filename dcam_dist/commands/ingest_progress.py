@@ -1,4 +1,4 @@
-"""What ``ingest`` and ``infer`` show meanwhile, on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""What ``ingest`` and ``infer`` show meanwhile, on standard error: a bar on a terminal, else lines."""
 
 import sys
 import time

@@ -18,6 +18,7 @@ from dcam_dist.inference.reconstructions import with_reconstructions
 from dcam_dist.inference.summary import InferSummary, write_summary
 from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.one_case import hushed, private_umask, run_case
+from dcam_dist.ingest.run import in_order
 from dcam_dist.ingest.scan_source import ScanSource
 from dcam_dist.ingest.search import Looked
 from dcam_dist.ingest.sources import find_scans
@@ -48,7 +49,7 @@ def infer(
     interrupted.
 
     Args:
-        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables, as ``ingest`` takes them.
+        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables, as for ``ingest``.
         out: A folder; gets one a scan, ``summary.csv`` and ``quarantine.json``.
         model: A finished run or a bundle.
         settings: Settings of the section ``ingest``, as ``ingest.key=value``.
@@ -79,9 +80,8 @@ def infer(
         outcomes = _answer_all(desk, work, context, _on_main(progress, context))
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
-        summary = InferSummary(
-            folder, bundle, tuple(_by_id(with_reconstructions(answers))), tuple(_by_id(aside)), context.is_main
-        )
+        answered = sorted(with_reconstructions(answers), key=lambda answer: answer.case_id)
+        summary = InferSummary(folder, bundle, tuple(answered), in_order(aside), context.is_main)
         on_main(partial(_close, summary, answers), context)
     return summary
 
@@ -89,9 +89,7 @@ def infer(
 def _with_settings(config: Config, settings: Sequence[str]) -> Config:
     """The model's settings of ingest, and those of this machine's call over them."""
     if other := next((one for one in settings if not one.startswith("ingest.")), None):
-        raise UsageError(
-            f"{other:.100}: infer takes settings of ingest alone, as ingest.key=value; the rest is the model's"
-        )
+        raise UsageError(f"{other:.100}: settings are ingest.key=value here; all others are the model's")
     kept = [f"ingest.{name}={getattr(config.ingest, name)}".lower() for name in ("resample_tilt", "allow_cut_lungs")]
     return config.model_copy(update={"ingest": load_config(None, [*kept, *settings]).ingest})
 
@@ -155,10 +153,6 @@ def _from_note(note: str) -> Outcome:
         return Answer(tree["answer"])
     case_id, reason, detail, also = tree["aside"]
     return QuarantineEntry(case_id, reason, detail, tuple(also))
-
-
-def _by_id(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return sorted(outcomes, key=lambda outcome: outcome.case_id)
 
 
 def _aside_of(outcomes: Sequence[Outcome]) -> int:

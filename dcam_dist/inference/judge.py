@@ -58,15 +58,12 @@ def _scanned_otherwise(answer: Answer, seen: TrainedOn) -> Warned:
         named = ", ".join(name for name in seen.kernels if name != OTHER) or "others"
         yield (
             UNKNOWN_KERNEL,
-            f"Its reconstruction kernel ({kernel}) is none that many training scans have ({named}): density and texture may "
-            "differ for that reason alone.",
+            f"Its reconstruction kernel ({kernel}) is none that many training scans have ({named}): density and texture "
+            "may differ for that reason alone.",
         )
-    source = answer.tree["lung_mask"]
+    source, theirs = answer.tree["lung_mask"], " or ".join(map(_mask, seen.lung_masks))
     if seen.lung_masks and source not in seen.lung_masks:
-        yield (
-            OTHER_MASKS,
-            f"Its lung mask is {_mask(source)}, those of the training scans were {' or '.join(map(_mask, seen.lung_masks))}.",
-        )
+        yield OTHER_MASKS, f"Its lung mask is {_mask(source)}, those of the training scans were {theirs}."
 
 
 def _mask(source: str) -> str:
@@ -79,9 +76,8 @@ def _outside(answer: Answer, seen: TrainedOn) -> Warned:
             continue
         value, (low, high) = answer.densitometry[name], seen.ranges[name]
         if not low <= value <= high:
-            side = "below" if value < low else "above"
+            span = f"{field.show(low)} to {field.show(high)}"
             yield (
                 OUTSIDE_RANGE,
-                f"Its {field.title} ({field.show(value)}) is {side} that of nine in ten training scans "
-                f"({field.show(low)} to {field.show(high)}).",
+                f"Its {field.title}, {field.show(value)}, lies outside the range of nine in ten training scans ({span}).",
             )

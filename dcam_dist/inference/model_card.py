@@ -9,19 +9,20 @@ from dcam_dist.maps.naming import class_names
 from dcam_dist.models.network import count_parameters
 from dcam_dist.runs import Bundle
 from dcam_dist.runs.trained_on import FEWEST, FEWEST_FOR_RANGES, TrainedOn
+from dcam_dist.types import Split
 
 METHODS = {
-    "dcam": "Deep clustering with dense activation maps: a 3D U-Net that was trained on its own clusters, without labels.",
+    "dcam": "Deep clustering with dense activation maps: a 3D U-Net, trained on its own clusters, without labels.",
     "baseline": "The baseline of deep clustering: the network without its up-sampling path, so its maps are coarse.",
     "supervised": "The supervised comparison: the network of the proposed method, trained on graded scans.",
 }
 LIMITS = (
     "- **Not a medical device. For research only**; no diagnosis and no treatment may rest on it.",
     "- Clusters are groups of like scans. They are not grades, and their numbers have no order.",
-    "- Reconstruction kernel, slice thickness, dose, breath hold and scanner change the density of a lung on CT, and with it"
-    " the answer. `infer` warns where a scan is unlike the training scans, as far as it can know; it cannot know everything.",
+    "- Reconstruction kernel, slice thickness, dose, breath hold and scanner change the density of a lung on CT, and with"
+    " it the answer. `infer` warns where a scan is unlike the training scans, as far as it can know.",
     "- Lung masks decide what is averaged. Look at the overlay of every scan before its numbers are used.",
-    "- The centroid of a cluster with one training case is that case's features: share a bundle of small clusters with care.",
+    "- The centroid of a cluster with one training case is that case's features: think before you share it.",
 )
 
 
@@ -48,7 +49,8 @@ def _what(bundle: Bundle) -> Iterator[str]:
     yield "|---|---|"
     yield f"| Method | {config.method} |"
     yield f"| Network | {parameters:,} parameters, {config.network.filters} filters, {config.network.precision} |"
-    yield f"| Input | {' × '.join(map(str, config.grid.shape))} voxels (z, y, x) around the lungs, {low:g} to {high:g} HU |"
+    shape = " × ".join(map(str, config.grid.shape))
+    yield f"| Input | {shape} voxels (z, y, x) around the lungs, {low:g} to {high:g} HU |"
     if bundle.model.clustering is not None:
         yield f"| Clustering | {bundle.model.clustering.space}, k-means |"
     yield f"| Training | {bundle.epochs} epochs, seed {config.seed} |"
@@ -94,11 +96,9 @@ def _summary(seen: TrainedOn) -> Iterator[str]:
 def _scores(scores: Mapping[str, MethodScores]) -> list[str]:
     if not scores:
         return ["The run was not evaluated when this bundle was written, so how good it is is not known."]
-    held_out = scores[next(iter(scores))].test.n
     notes = "Against graded scans; the null is what permuted grades give, and the interval is a bootstrap over cases."
-    splits = (["test"] if held_out else []) + ["train"]
-    tables = [render_markdown(scores, "test" if split == "test" else "train") for split in splits]
-    return [notes, "", *(line for table in tables for line in table.splitlines())]
+    splits: tuple[Split, ...] = ("test", "train") if next(iter(scores.values())).test.n else ("train",)
+    return [notes, *(line for split in splits for line in ("", *render_markdown(scores, split).splitlines()))]
 
 
 def _use(bundle: Bundle) -> Iterator[str]:
@@ -106,8 +106,9 @@ def _use(bundle: Bundle) -> Iterator[str]:
     yield "dcam-dist infer SCAN… --model THIS_FOLDER -o OUT"
     yield "```"
     yield ""
-    yield "SCAN is a DICOM folder, a NIfTI, NRRD or MetaImage file, or a table of them. OUT gets a folder a scan with the maps in"
-    yield "the scan's own space, an overlay, and `case.json` with the answer, its certainty and warnings; and `summary.csv`."
+    yield "SCAN is a DICOM folder, a NIfTI, NRRD or MetaImage file, or a table of them. OUT gets a folder a scan with the"
+    yield "maps in the scan's own space, an overlay, and `case.json` with the answer, its certainty and warnings; and"
+    yield "`summary.csv`, a line a scan."
 
 
 def _cell(text: str) -> str:

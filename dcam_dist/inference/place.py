@@ -84,7 +84,8 @@ def name_work(out: Path, scans: Sequence[ScanSource], *, hash_ids: bool, save: b
     named = name_scans(scans, secret, hash_ids=hash_ids)
     if others := {path.parent.name for path in out.glob("*/case.json")} - dict(named).keys():
         raise UsageError(
-            f"{out}: holds {len(others)} scans that this call does not name, {min(others)} the first; choose another --out"
+            f"{out}: holds {len(others)} scans that this call does not name, {min(others)} the first; "
+            "choose another --out"
         )
     if save:
         save_identity(private_path(out), with_origins(secret, named))

@@ -39,7 +39,7 @@ FIELDS = {
 
 _LOOK = "look at the outline in the overlay"
 FLAGS = {
-    "thick_slices": f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, so LAA-950 reads too low.",
+    "thick_slices": f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, LAA-950 is too low.",
     "slices_apart": "The slices lie farther apart than they are thick; every second one may be missing.",
     TILT_RESAMPLED: "The gantry was tilted; the scan was resampled to straight axes.",
     SERIES_INCOMPLETE: "Slices of another orientation or matrix lie in the same series and were left out.",
@@ -48,7 +48,7 @@ FLAGS = {
     plausibility.NO_TRACHEA: f"The trachea was not found, so airways may be taken for lung; {_LOOK}.",
     plausibility.CUT: "The first or last slice cuts the lungs: volume and upper or lower zone are incomplete.",
     plausibility.VOLUME: f"The lung volume is not an adult's; {_LOOK}.",
-    plausibility.ASYMMETRY: f"One lung is much smaller than the other: effusion, consolidation, surgery, or a wrong mask; {_LOOK}.",
+    plausibility.ASYMMETRY: f"One lung is much smaller: effusion, consolidation, surgery or a wrong mask; {_LOOK}.",
     plausibility.DENSITY: f"The mean density is not that of lungs in inspiration; {_LOOK}.",
     plausibility.SIDES: "The given lung mask has right and left exchanged.",
     plausibility.AIR_POCKET: "A large space of plain air lies within the lungs: a giant bulla or a pneumothorax.",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
     from dcam_dist.runs.artefact_files import ClusterArtefact
-    from dcam_dist.runs.bundle import Bundle, bundle_of_run, read_bundle, write_bundle
+    from dcam_dist.runs.bundle import bundle_of_run, read_bundle, write_bundle
+    from dcam_dist.runs.bundle_files import Bundle
     from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
     from dcam_dist.runs.checkpoint_files import fingerprint
     from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
@@ -61,7 +62,8 @@ __all__ = [
 _HOMES = {
     "artefact": ("artefact_of_run", "read_artefact", "write_artefact"),
     "artefact_files": ("ClusterArtefact",),
-    "bundle": ("Bundle", "bundle_of_run", "read_bundle", "write_bundle"),
+    "bundle": ("bundle_of_run", "read_bundle", "write_bundle"),
+    "bundle_files": ("Bundle",),
     "checkpoint": ("BestWeights", "Checkpoint", "EpochInHand"),
     "checkpoint_files": ("fingerprint",),
     "checkpoints": ("go_back", "latest_checkpoint", "read_checkpoint", "write_checkpoint"),

@@ -163,10 +163,8 @@ def _check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torc
         finite = bool(tensor.isfinite().all())
     if not finite:
         raise ValueError(f"{name} is not finite, or not in order")
-    lowest = float(tensor.min()) if tensor.numel() else 0.0
-    if (name.endswith((".running_var", ".variance_P")) and lowest < 0) or (
-        name == "clustering.scale_C" and lowest <= 0
-    ):
+    positive, from_zero = name == "clustering.scale_C", name.endswith((".running_var", ".variance_P"))
+    if (positive and tensor.min() <= 0) or (from_zero and tensor.min() < 0):
         raise ValueError(f"{name} is below what it can be")
 
 
@@ -195,12 +193,9 @@ def _part(tensors: Tensors, prefix: str) -> Tensors:
 
 
 def _clustering(arrays: Mapping[str, NDArray[np.float32]], config: Config) -> ClusterModel:
+    mean_C, scale_C, components_PC, variance_P, centroid_KP = (arrays[f"clustering.{name}"] for name in _ARRAYS)
     settings = config.clustering
-    return ClusterModel(
-        *(arrays[f"clustering.{name}"] for name in _ARRAYS),
-        whiten=settings.whiten,
-        l2_normalize=settings.l2_normalize,
-    )
+    return ClusterModel(mean_C, scale_C, components_PC, variance_P, centroid_KP, settings.whiten, settings.l2_normalize)
 
 
 def _rule(arrays: Mapping[str, NDArray[np.float64]]) -> OutlierRule:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from dcam_dist.config import Config
 from dcam_dist.config.schema import ClusteringConfig, GridConfig, LabelConfig, NetworkConfig, Section
@@ -113,7 +113,7 @@ class BundleAbout(Section):
 class BundleKind(Section):
     """What is looked at first, for a newer format has other fields."""
 
-    model_config = {**Section.model_config, "extra": "ignore"}
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     format: int
     kind: str
