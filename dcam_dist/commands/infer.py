@@ -81,14 +81,14 @@ def _show(summary: "InferSummary") -> None:
     table = Table()
     kind = summary.answers[0].kind
     table.add_column("case", no_wrap=True)
-    for title in (kind, "by the head", "p", *(f"{name} {field.unit}" for name, field in FIELDS.items())):
+    for title in (kind, "by the head", "p", *(f"{field.title} {field.unit}" for field in FIELDS.values())):
         table.add_column(title, justify="right")
     for title in ("kernel", "warnings"):
         table.add_column(title)
     for answer in summary.answers[:MOST_ROWS]:
         p_value = answer.tree["p_value"]
         measured = (
-            f"{answer.densitometry[name]:.{field.digits}f}" if name in answer.densitometry else ""
+            field.number(answer.densitometry[name]) if name in answer.densitometry else ""
             for name, field in FIELDS.items()
         )
         known = "" if p_value is None else f"{p_value:.2g}"

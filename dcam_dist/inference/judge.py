@@ -1,5 +1,6 @@
 """Why an answer should not be taken as it is: plain sentences, each with a flag to filter on."""
 
+import math
 from collections.abc import Iterator
 
 from dcam_dist.inference.answer import Answer
@@ -58,8 +59,8 @@ def _scanned_otherwise(answer: Answer, seen: TrainedOn) -> Warned:
         named = ", ".join(name for name in seen.kernels if name != OTHER) or "others"
         yield (
             UNKNOWN_KERNEL,
-            f"Its reconstruction kernel ({kernel}) is none that many training scans have ({named}): density and texture "
-            "may differ for that reason alone.",
+            f"Its reconstruction kernel ({kernel}) is none that many training scans have ({named}): density and "
+            "texture may differ for that reason alone.",
         )
     source, theirs = answer.tree["lung_mask"], " or ".join(map(_mask, seen.lung_masks))
     if seen.lung_masks and source not in seen.lung_masks:
@@ -71,13 +72,10 @@ def _mask(source: str) -> str:
 
 
 def _outside(answer: Answer, seen: TrainedOn) -> Warned:
+    outside = []
     for name, field in FIELDS.items():
-        if name not in seen.ranges or name not in answer.densitometry:
-            continue
-        value, (low, high) = answer.densitometry[name], seen.ranges[name]
-        if not low <= value <= high:
-            span = f"{field.show(low)} to {field.show(high)}"
-            yield (
-                OUTSIDE_RANGE,
-                f"Its {field.title}, {field.show(value)}, lies outside the range of nine in ten training scans ({span}).",
-            )
+        value, (low, high) = answer.densitometry.get(name), seen.ranges.get(name, (-math.inf, math.inf))
+        if value is not None and not low <= value <= high:
+            outside.append(f"{field.title} {field.show(value)} ({field.show(low)} to {field.show(high)})")
+    if outside:
+        yield OUTSIDE_RANGE, f"Outside the range of nine in ten training scans: {', '.join(outside)}."

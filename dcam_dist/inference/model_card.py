@@ -19,8 +19,8 @@ METHODS = {
 LIMITS = (
     "- **Not a medical device. For research only**; no diagnosis and no treatment may rest on it.",
     "- Clusters are groups of like scans. They are not grades, and their numbers have no order.",
-    "- Reconstruction kernel, slice thickness, dose, breath hold and scanner change the density of a lung on CT, and with"
-    " it the answer. `infer` warns where a scan is unlike the training scans, as far as it can know.",
+    "- Reconstruction kernel, slice thickness, dose, breath hold and scanner change the density of a lung on CT, and"
+    " with it the answer. `infer` warns where a scan is unlike the training scans, as far as it can know.",
     "- Lung masks decide what is averaged. Look at the overlay of every scan before its numbers are used.",
     "- The centroid of a cluster with one training case is that case's features: think before you share it.",
 )
@@ -106,8 +106,8 @@ def _use(bundle: Bundle) -> Iterator[str]:
     yield "dcam-dist infer SCAN… --model THIS_FOLDER -o OUT"
     yield "```"
     yield ""
-    yield "SCAN is a DICOM folder, a NIfTI, NRRD or MetaImage file, or a table of them. OUT gets a folder a scan with the"
-    yield "maps in the scan's own space, an overlay, and `case.json` with the answer, its certainty and warnings; and"
+    yield "SCAN is a DICOM folder, a NIfTI, NRRD or MetaImage file, or a table of them. OUT gets a folder a scan with"
+    yield "the maps in the scan's own space, an overlay, and `case.json`: the answer, its certainty and warnings. And"
     yield "`summary.csv`, a line a scan."
 
 

@@ -1,8 +1,8 @@
 """Several reconstructions of one acquisition, and whether they are told different things.
 
 The lungs are the same, so where cluster or densitometry differ it is the reconstruction that is seen, not the disease.
-Two scans are taken for one acquisition when their lungs lie in the same box of the patient and hold the same volume, and
-when study and frame of reference are the same, where both headers name them.
+Two scans are taken for one acquisition when their lungs lie in the same box of the patient and hold the same volume,
+and when study and frame of reference are the same, where both headers name them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

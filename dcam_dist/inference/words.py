@@ -16,24 +16,28 @@ class Field:
     Attributes:
         title: For people.
         unit: Of its values.
-        digits: That are shown after the point.
+        whole: Whether digits after the point mean nothing.
     """
 
     title: str
     unit: str
-    digits: int
+    whole: bool
+
+    def number(self, value: float) -> str:
+        """A value as it is shown."""
+        return f"{value:.0f}" if self.whole else f"{value:.3g}"
 
     def show(self, value: float) -> str:
         """A value with its unit."""
-        return f"{value:.{self.digits}f} {self.unit}"
+        return f"{self.number(value)} {self.unit}"
 
 
 FIELDS = {
-    "laa950": Field("LAA-950", "%", 1),
-    "laa910": Field("LAA-910", "%", 1),
-    "perc15": Field("15th percentile", "HU", 0),
-    "mean_hu": Field("mean lung density", "HU", 0),
-    "volume_ml": Field("lung volume", "ml", 0),
+    "laa950": Field("LAA-950", "%", whole=False),
+    "laa910": Field("LAA-910", "%", whole=False),
+    "perc15": Field("15th percentile", "HU", whole=True),
+    "mean_hu": Field("mean density", "HU", whole=True),
+    "volume_ml": Field("lung volume", "ml", whole=True),
 }
 """The measures that are compared with the training scans."""
 
