@@ -64,11 +64,6 @@ class Answer:
         return str(self.tree["scanner"].get("kernel", ""))
 
     @property
-    def acquisition(self) -> str:
-        """A keyed hash of study and frame of reference; empty where they are not known."""
-        return str(self.tree["acquisition"])
-
-    @property
     def lungs_box(self) -> Geometry:
         """The box around its lungs in the patient, at the scan's resolution."""
         box = self.tree["lungs_box"]
@@ -80,13 +75,12 @@ class Answer:
         return Answer({**self.tree, "flags": flags, "warnings": [*self.tree["warnings"], sentence]})
 
 
-def answer_of(mapped: MappedCase, bundle: Bundle, *, acquisition: str, fingerprint: str) -> Answer:
+def answer_of(mapped: MappedCase, bundle: Bundle, fingerprint: str) -> Answer:
     """What a model says of a scan, still without warnings.
 
     Args:
         mapped: The scan, passed through the model.
         bundle: The model.
-        acquisition: A keyed hash of study and frame of reference, or nothing.
         fingerprint: Of all that decides the answer.
     """
     record = mapped.record
@@ -101,7 +95,6 @@ def answer_of(mapped: MappedCase, bundle: Bundle, *, acquisition: str, fingerpri
             "warnings": [],
             "other_reconstructions": [],
             "lungs_box": {"shape": list(record.native.shape), "affine": [list(row) for row in record.native.affine]},
-            "acquisition": acquisition,
             "model": {"run_sha256": bundle.run_sha256, "method": bundle.model.config.method},
             "fingerprint": fingerprint,
         }

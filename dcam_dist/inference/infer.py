@@ -14,7 +14,7 @@ from dcam_dist.inference.answer import Answer
 from dcam_dist.inference.one_scan import Desk, answer_scan, write_answer
 from dcam_dist.inference.open_model import open_model
 from dcam_dist.inference.place import Work, name_work, open_place
-from dcam_dist.inference.reconstructions import with_reconstructions
+from dcam_dist.inference.reconstructions import find_pairs, with_reconstructions
 from dcam_dist.inference.summary import InferSummary, write_summary
 from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.one_case import hushed, private_umask, run_case
@@ -76,13 +76,14 @@ def infer(
         )
         work = _named(folder, scans, hash_ids, context)
         bundle.model.network.to(context.device)
-        desk = Desk(bundle, config, assume_hu, folder, work.acquisitions)
+        desk = Desk(bundle, config, assume_hu, folder)
         outcomes = _answer_all(desk, work, context, _on_main(progress, context))
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
-        answered = sorted(with_reconstructions(answers), key=lambda answer: answer.case_id)
-        summary = InferSummary(folder, bundle, tuple(answered), in_order(aside), context.is_main)
-        on_main(partial(_close, summary, answers), context)
+        pairs = find_pairs(answers, work.acquisitions)
+        answered = with_reconstructions(answers, pairs)
+        summary = InferSummary(folder, bundle, answered, in_order(aside), pairs, context.is_main)
+        on_main(partial(_close, summary), context)
     return summary
 
 
@@ -133,11 +134,9 @@ def _answer_some(desk: Desk, jobs: Sequence[CaseJob]) -> list[Outcome]:
     return outcomes
 
 
-def _close(summary: InferSummary, before: Sequence[Answer]) -> None:
-    known = {answer.case_id: answer.tree for answer in before}
-    for answer in summary.answers:
-        if answer.tree != known[answer.case_id]:
-            write_answer(summary.out, answer)
+def _close(summary: InferSummary) -> None:
+    for answer in summary.answers:  # by now it is known what other reconstructions are told
+        write_answer(summary.out, answer)
     write_summary(summary)
 
 

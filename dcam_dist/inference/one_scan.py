@@ -2,8 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dcam_dist import __version__
@@ -13,6 +12,7 @@ from dcam_dist.config import Config
 from dcam_dist.errors import CaseRejected, DataError, EnvironmentFault, Reason
 from dcam_dist.inference.answer import Answer, answer_of
 from dcam_dist.inference.judge import judged
+from dcam_dist.inference.reconstructions import alone
 from dcam_dist.ingest.case import CaseJob, PreparedCase, prepare_case, read_scan, source_fingerprint
 from dcam_dist.maps import MappedCase, Scene, export_case, map_volume
 from dcam_dist.maps.export import SIDECAR
@@ -31,14 +31,12 @@ class Desk:
         config: The model's, with the call's settings of ingest.
         assume_hu: Whether DICOM without rescale tags is taken for HU.
         out: Gets a folder a scan.
-        acquisitions: A keyed hash of study and frame of reference by case id.
     """
 
     bundle: Bundle
     config: Config
     assume_hu: bool
     out: Path
-    acquisitions: Mapping[str, str]
 
 
 def answer_scan(desk: Desk, job: CaseJob) -> Answer:
@@ -50,14 +48,13 @@ def answer_scan(desk: Desk, job: CaseJob) -> Answer:
     """
     folder, fingerprint = desk.out / job.case_id, _fingerprint(desk, job)
     if (stored := stored_answer(folder)) is not None and stored.tree["fingerprint"] == fingerprint:
-        return stored
+        return alone(stored)
     shutil.rmtree(folder, ignore_errors=True)
     scan = read_scan(job, desk.config.ingest, assume_hu=desk.assume_hu)
     prepared = prepare_case(job, scan, desk.config)
     del scan
     mapped = _mapped(desk, prepared)
-    answer = answer_of(mapped, desk.bundle, acquisition=desk.acquisitions.get(job.case_id, ""), fingerprint=fingerprint)
-    answer = judged(answer, desk.bundle)
+    answer = judged(answer_of(mapped, desk.bundle, fingerprint), desk.bundle)
     levels = prepared.levels
     _write(Scene(mapped, levels.native_hu_DHW, levels.native_mask_DHW > 0), answer, folder, desk.config)
     return answer
@@ -84,7 +81,8 @@ def stored_answer(folder: Path) -> Answer | None:
 
 
 def _fingerprint(desk: Desk, job: CaseJob) -> str:
-    files = source_fingerprint(job, desk.config, assume_hu=desk.assume_hu)
+    keyless = replace(job, case_id="", patient_key="")  # another key gives other ids, and the same answer
+    files = source_fingerprint(keyless, desk.config, assume_hu=desk.assume_hu)
     seen = desk.bundle.trained_on
     about = (files, desk.bundle.run_sha256, None if seen is None else seen.model_dump_json(), __version__)
     return hashlib.sha256(repr(about).encode()).hexdigest()

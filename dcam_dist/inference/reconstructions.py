@@ -5,7 +5,7 @@ Two scans are taken for one acquisition when their lungs lie in the same box of 
 and when study and frame of reference are the same, where both headers name them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,26 +41,41 @@ class Pair:
         return self.first.number != self.second.number or self.laa_points > LAA_POINTS
 
 
-def find_pairs(answers: Iterable[Answer]) -> list[Pair]:
-    """All pairs of reconstructions of one acquisition, in the order of the case ids."""
+def find_pairs(answers: Iterable[Answer], acquisitions: Mapping[str, str]) -> tuple[Pair, ...]:
+    """All pairs of reconstructions of one acquisition, in the order of the case ids.
+
+    Args:
+        answers: Of one model.
+        acquisitions: What names study and frame of reference, by case id, where they are known.
+    """
     ordered = sorted(answers, key=lambda answer: (answer.densitometry["volume_ml"], answer.case_id))
     pairs = []
     for place, first in enumerate(ordered):
         for second in ordered[place + 1 :]:
             if second.densitometry["volume_ml"] > first.densitometry["volume_ml"] * (1 + VOLUME_SHARE):
                 break
-            if _one_acquisition(first, second):
+            named = [acquisitions.get(answer.case_id, "") for answer in (first, second)]
+            if _one_acquisition(first, second, named):
                 pairs.append(Pair(*sorted((first, second), key=lambda answer: answer.case_id)))
-    return sorted(pairs, key=lambda pair: (pair.first.case_id, pair.second.case_id))
+    return tuple(sorted(pairs, key=lambda pair: (pair.first.case_id, pair.second.case_id)))
 
 
-def with_reconstructions(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers, each with the other reconstructions of its acquisition, and a warning where they disagree."""
-    by_id = {answer.case_id: answer for answer in answers}
-    for pair in find_pairs(answers):
+def with_reconstructions(answers: Iterable[Answer], pairs: Iterable[Pair]) -> tuple[Answer, ...]:
+    """The answers by id, each with the other reconstructions of its acquisition, and a warning where they disagree."""
+    by_id = {answer.case_id: answer for answer in sorted(answers, key=lambda answer: answer.case_id)}
+    for pair in pairs:
         for own, other in ((pair.first, pair.second), (pair.second, pair.first)):
             by_id[own.case_id] = _told(by_id[own.case_id], other, pair)
-    return list(by_id.values())
+    return tuple(by_id.values())
+
+
+def alone(answer: Answer) -> Answer:
+    """The answer as it was before ``with_reconstructions``."""
+    tree = answer.tree
+    told = sum(other["disagrees"] for other in tree["other_reconstructions"])
+    warnings = tree["warnings"][: len(tree["warnings"]) - told]
+    flags = [flag for flag in tree["flags"] if flag != DISAGREE]
+    return Answer({**tree, "flags": flags, "warnings": warnings, "other_reconstructions": []})
 
 
 def in_words(pair: Pair) -> str:
@@ -98,15 +113,12 @@ def _named(answer: Answer) -> str:
     return f"{answer.case_id} (kernel {answer.kernel or 'not known'})"
 
 
-def _one_acquisition(first: Answer, second: Answer) -> bool:
+def _one_acquisition(first: Answer, second: Answer, named: Sequence[str]) -> bool:
     """Of scans of which neither's lungs hold more than ``VOLUME_SHARE`` more than the other's."""
-    if first.tree["model"] != second.tree["model"]:
-        return False
-    named = bool(first.acquisition and second.acquisition)
-    if named and first.acquisition != second.acquisition:
+    if all(named) and named[0] != named[1]:
         return False
     volumes = sorted(answer.densitometry["volume_ml"] for answer in (first, second))
-    if not named and volumes[1] > volumes[0] * (1 + VOLUME_SHARE_UNNAMED):
+    if not all(named) and volumes[1] > volumes[0] * (1 + VOLUME_SHARE_UNNAMED):
         return False
     apart_mm = np.linalg.norm(corners_mm(first.lungs_box) - corners_mm(second.lungs_box), axis=0)
     return bool(apart_mm.max() <= BOX_MM)

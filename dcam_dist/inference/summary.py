@@ -9,7 +9,7 @@ from pathlib import Path
 from dcam_dist.cohort.layout import write_json
 from dcam_dist.inference.answer import Answer
 from dcam_dist.inference.place import QUARANTINE, SUMMARY
-from dcam_dist.inference.reconstructions import find_pairs, in_words
+from dcam_dist.inference.reconstructions import Pair, in_words
 from dcam_dist.inference.words import FIELDS
 from dcam_dist.ingest.quality.advice import what_to_do
 from dcam_dist.runs import Bundle
@@ -28,6 +28,7 @@ class InferSummary:
         bundle: The model.
         answers: Scans with an answer, by id.
         quarantined: Scans set aside, by id.
+        pairs: Reconstructions of one acquisition.
         is_main: Whether this is rank 0.
     """
 
@@ -35,12 +36,13 @@ class InferSummary:
     bundle: Bundle
     answers: tuple[Answer, ...]
     quarantined: tuple[QuarantineEntry, ...]
+    pairs: tuple[Pair, ...]
     is_main: bool
 
     @property
     def disagreements(self) -> list[str]:
         """Reconstructions of one acquisition that are told different things, a line a pair."""
-        return [in_words(pair) for pair in find_pairs(self.answers) if pair.disagree]
+        return [in_words(pair) for pair in self.pairs if pair.disagree]
 
     def notes(self) -> list[str]:
         """What this model cannot tell of any scan."""
