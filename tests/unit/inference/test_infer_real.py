@@ -1,4 +1,4 @@
-"""Real scans through a small model, where they are present: they are read and mapped, and two kernels are told apart."""
+"""Real scans through a small model, where they are present: all are mapped, and two kernels are told apart."""
 
 import tarfile
 
