@@ -37,7 +37,7 @@ Made = TypeVar("Made")
 
 def inference(options: Options) -> Measured:
     """Every stage of a scan at the demo's grid, and the network's pass at the paper's."""
-    settings = TINY if options.smoke else ["network.precision=fp32"]
+    settings = TINY if options.smoke else []
     demo, paper = (load_config(CONFIGS / f"{name}.yaml", settings) for name in ("demo", "paper"))
     folder, origin = dicom_folder(options)
     job = CaseJob("scan", "scan", "test", UNASSIGNED, (tuple(sorted(folder.iterdir())),), "dicom")
@@ -57,6 +57,7 @@ def inference(options: Options) -> Measured:
             "maps": demo.classes,
             "paper's grid": paper.grid.shape,
             "paper's filters": paper.network.filters,
+            "paper's precision": paper.network.precision,
         },
         series=(*stages, passes),
         targets=(Target(whole, BOUND_S, "at_most"),),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcam_dist.cohort import Cohort
-from dcam_dist.errors import DataError, EnvironmentFault
+from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.inference.model_card import model_card
 from dcam_dist.inference.scores import read_scores
 from dcam_dist.runs import Bundle, RestoredRun, bundle_of_run, open_cohort_of, restore_run, write_bundle
@@ -30,7 +30,7 @@ class ExportSummary:
         size = sum(path.stat().st_size for path in self.folder.iterdir())
         lines = [f"bundle: {self.folder}, {size / 1e6:.1f} MB, of run {self.bundle.run_sha256[:12]}"]
         if self.bundle.trained_on is None:
-            lines.append("without a summary of the training cases: the cohort is not at hand; name it with --cohort")
+            lines.append("without a summary of the training cases: its cohort is not at hand; name it with --cohort")
         if not self.scored:
             lines.append("without scores: evaluate the run first (dcam-dist evaluate), then export it again")
         return lines
@@ -62,13 +62,15 @@ def export_run(run: str | Path, out: str | Path, *, cohort: str | Path | None = 
 
 
 def cohort_at_hand(run: RestoredRun, moved: str | Path | None = None) -> Cohort | None:
-    """The cohort that a run was trained on; ``None`` where it is gone.
+    """The cohort that a run was trained on; ``None`` where it is gone, or is another by now.
 
     Raises:
         UsageError: When a cohort that is named is another than the run's.
-        DataError: When it is damaged.
+        DataError: When that is damaged.
     """
-    place = run.config.data.cohort
-    if moved is None and (place is None or not place.exists()):
+    try:
+        return open_cohort_of(run, moved)
+    except (UsageError, DataError):
+        if moved is not None:
+            raise
         return None
-    return open_cohort_of(run, moved)

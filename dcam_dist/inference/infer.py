@@ -71,7 +71,7 @@ def infer(
     with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context:
         on_main(partial(open_place, folder, bundle), context)
         scans = together(
-            partial(find_scans, [Path(source) for source in sources], config.labels.names, _on_main(looked, context)),
+            partial(find_scans, [Path(source) for source in sources], None, _on_main(looked, context)),
             context,
         )
         work = _named(folder, scans, hash_ids, context)

@@ -131,8 +131,9 @@ def test_bad_scans_are_set_aside_and_the_others_go_on(series, bundle, tmp_path):
     broken = shutil.copytree(series, tmp_path / "broken")
     for path in sorted(broken.iterdir())[3:5]:
         path.unlink()
-    (tmp_path / "mask.csv").write_text(f"case_id,image\nfirst,{series}\ngone,{tmp_path / 'none.nii'}\nbad,{broken}\n")
-    summary = infer([tmp_path / "mask.csv"], tmp_path / "out", bundle)
+    rows = [f"first,{series},of another label set", f"gone,{tmp_path / 'none.nii'},", f"bad,{broken},"]
+    (tmp_path / "scans.csv").write_text("\n".join(["case_id,image,label", *rows]) + "\n")
+    summary = infer([tmp_path / "scans.csv"], tmp_path / "out", bundle)
     assert [answer.case_id for answer in summary.answers] == ["first"]
     assert {entry.case_id: entry.reason for entry in summary.quarantined} == {
         "gone": "missing_file",
