@@ -48,6 +48,7 @@ SUITE: Mapping[str, Entry] = MappingProxyType(
         "codec": Entry(5, 10),
         "ingest_throughput": Entry(5, 20, cores=1),
         "ingest_memory": Entry(2, 3),
+        "inference": Entry(3, 5),
         "clustering_bound": Entry(15, 8, cores=2),
         "clustering": Entry(9, 40, cores=2, by_name=True),
         "voxel_patterns": Entry(3, 40, by_name=True),

@@ -105,6 +105,13 @@ def same_space(first: Geometry, second: Geometry, *, tolerance_mm: float) -> boo
     """Whether two geometries have one shape and all corners within a distance of each other."""
     if first.shape != second.shape:
         return False
-    corners = np.array(np.meshgrid(*([(0, size - 1) for size in first.shape[::-1]]), indexing="ij")).reshape(3, -1)
-    difference = (first.matrix - second.matrix) @ np.vstack([corners, np.ones(corners.shape[1])])
-    return bool(np.linalg.norm(difference[:3], axis=0).max() <= tolerance_mm)
+    apart_mm = np.linalg.norm(corners_mm(first) - corners_mm(second), axis=0)
+    return bool(apart_mm.max() <= tolerance_mm)
+
+
+def corners_mm(geometry: Geometry) -> NDArray[np.float64]:
+    """The centres of the eight corner voxels in LPS millimetres, (3, 8)."""
+    ends = [(0, size - 1) for size in geometry.shape[::-1]]
+    index = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+    corners: NDArray[np.float64] = (geometry.matrix @ np.vstack([index, np.ones(8)]))[:3]
+    return corners

@@ -94,7 +94,7 @@ def read_volume(cohort: Cohort, case_id: str, window_hu: tuple[float, float]) ->
     hu, mask = cohort.read(case_id)
     if not mask.any():
         raise _without_lungs(cohort, case_id)
-    return _windowed(hu, *window_hu), mask
+    return windowed(hu, *window_hu), mask
 
 
 def read_patch(
@@ -119,7 +119,7 @@ def read_patch(
         return lung_patch(mask_DHW, shape, seed)
 
     hu, mask = cohort.read_region(case_id, choose)
-    return _windowed(hu, *window_hu), mask
+    return windowed(hu, *window_hu), mask
 
 
 def _whole_or_patches(
@@ -161,7 +161,8 @@ def _next_batch(
     return VolumeBatch(tuple(whole), volume_BCDHW[:count], mask_BCDHW[:count], stall_s, damaged)
 
 
-def _windowed(hu_DHW: NDArray[np.int16], low: float, high: float) -> NDArray[np.float32]:
+def windowed(hu_DHW: NDArray[np.int16], low: float, high: float) -> NDArray[np.float32]:
+    """HU from ``low`` to ``high`` mapped to 0…1, and clipped; float32."""
     scaled = np.empty(hu_DHW.shape, np.float32)
     for hu_HW, scaled_HW in zip(hu_DHW, scaled, strict=True):  # slice by slice: it stays in the processor's cache
         np.subtract(hu_HW, np.float32(low), out=scaled_HW, dtype=np.float32)

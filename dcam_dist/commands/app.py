@@ -14,7 +14,9 @@ from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
 from dcam_dist.commands.doctor import doctor
 from dcam_dist.commands.evaluate import evaluate
+from dcam_dist.commands.export import export
 from dcam_dist.commands.features import features
+from dcam_dist.commands.infer import infer
 from dcam_dist.commands.ingest import ingest
 from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
@@ -58,7 +60,8 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, associate, maps, features, select_k, cluster, assign),
+    *(evaluate, maps, associate),
+    *(export, infer, features, select_k, cluster, assign),
     *(demo,),
 ):
     app.command()(verb)

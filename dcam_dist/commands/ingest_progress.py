@@ -1,4 +1,4 @@
-"""What ``ingest`` shows while it works: a bar on a terminal, a line now and then in a batch log; on standard error."""
+"""What ``ingest`` and ``infer`` show meanwhile, on standard error: a bar on a terminal, else lines."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ Clock = Callable[[], float]
 
 
 class View(Protocol):
-    """Shows how far an ingest is. Told by the ingest, ticked by a thread of its own."""
+    """Shows how far ``ingest`` or ``infer`` is. Told by it, ticked by a thread of its own."""
 
     def looked(self, found: int, read: int) -> None:
         """So many files were found in search of scans, and so many of them read."""
@@ -33,8 +33,8 @@ class View(Protocol):
 class Lines:
     """One line at the start, one every 30 s, one at the end."""
 
-    def __init__(self, stream: TextIO, clock: Clock) -> None:
-        self._stream, self._clock, self._pace = stream, clock, Pace()
+    def __init__(self, stream: TextIO, clock: Clock, verb: str = "ingest") -> None:
+        self._stream, self._clock, self._pace, self._verb = stream, clock, Pace(), verb
         self._started = self._last = clock()
         self._files, self._counts = "no files found yet", (0, 0, 0)
 
@@ -68,17 +68,17 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._last = self._clock()
-        print(f"ingest: {text}", file=self._stream, flush=True)
+        print(f"{self._verb}: {text}", file=self._stream, flush=True)
 
 
 class Bar:
     """A bar with rate, time left and the count of cases set aside."""
 
-    def __init__(self, stream: TextIO, clock: Clock) -> None:
+    def __init__(self, stream: TextIO, clock: Clock, verb: str = "ingest") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._clock, self._pace, self._counts = clock, Pace(), (0, 0, 0)
+        self._clock, self._pace, self._counts, self._verb = clock, Pace(), (0, 0, 0), verb
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -98,7 +98,7 @@ class Bar:
         """See ``View``."""
         self._counts = done, total, aside
         self._pace.add(self._clock(), done)
-        self._bar.update(self._task, description="ingest", total=total, completed=done)
+        self._bar.update(self._task, description=self._verb, total=total, completed=done)
         self.tick()
 
     def tick(self) -> None:
@@ -116,15 +116,15 @@ class Bar:
         self._bar.stop()
 
 
-def view_for(stream: TextIO, clock: Clock = time.monotonic) -> View:
+def view_for(stream: TextIO, clock: Clock = time.monotonic, verb: str = "ingest") -> View:
     """A bar where the stream is a terminal that can draw one, else lines."""
-    return Bar(stream, clock) if has_room_for_a_bar(stream) else Lines(stream, clock)
+    return (Bar if has_room_for_a_bar(stream) else Lines)(stream, clock, verb)
 
 
 @contextmanager
-def shown_progress() -> Iterator[View]:
+def shown_progress(verb: str = "ingest") -> Iterator[View]:
     """A view on standard error that is kept up to date every second, though no case be done."""
-    view, finished = view_for(sys.stderr), False
+    view, finished = view_for(sys.stderr, verb=verb), False
     try:
         with ticking(view):
             yield view

@@ -13,6 +13,7 @@ from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_pa
 from dcam_dist.ingest.keep import refuse_to_drop, source_path
 from dcam_dist.ingest.scan_source import ScanSource
 from dcam_dist.ingest.split import assign_splits
+from dcam_dist.types import Split
 
 Named = tuple[tuple[str, ScanSource], ...]
 
@@ -73,7 +74,7 @@ def _description(config: Config) -> CohortDescription:
 
 
 def _saved(secret: PrivateIdentity, named: Named, call: IngestCall) -> PrivateIdentity:
-    return replace(_with_origins(secret, named), call=call.to_json())
+    return replace(with_origins(secret, named), call=call.to_json())
 
 
 def name_scans(scans: Sequence[ScanSource], secret: PrivateIdentity, *, hash_ids: bool) -> Named:
@@ -104,23 +105,26 @@ def case_jobs(named: Named, secret: PrivateIdentity, config: Config) -> list[Cas
         test_fraction=config.ingest.test_fraction,
         seed=config.seed,
     )
-    return [
-        CaseJob(
-            case_id=case_id,
-            patient_key=secret.pseudonym(scan.patient),
-            split=split,
-            label=scan.label,
-            candidates=tuple(tuple(file.absolute() for file in files) for files in scan.candidates),
-            kind=scan.kind,
-            lung_mask=scan.lung_mask and scan.lung_mask.absolute(),
-            covariates=scan.covariates,
-            flags=scan.flags,
-        )
-        for (case_id, scan), split in zip(usable, splits, strict=True)
-    ]
+    return [case_job(case_id, scan, split, secret) for (case_id, scan), split in zip(usable, splits, strict=True)]
 
 
-def _with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
+def case_job(case_id: str, scan: ScanSource, split: Split, secret: PrivateIdentity) -> CaseJob:
+    """What whoever makes a case needs to know of its scan, which has no fault."""
+    return CaseJob(
+        case_id=case_id,
+        patient_key=secret.pseudonym(scan.patient),
+        split=split,
+        label=scan.label,
+        candidates=tuple(tuple(file.absolute() for file in files) for files in scan.candidates),
+        kind=scan.kind,
+        lung_mask=scan.lung_mask and scan.lung_mask.absolute(),
+        covariates=scan.covariates,
+        flags=scan.flags,
+    )
+
+
+def with_origins(secret: PrivateIdentity, named: Named) -> PrivateIdentity:
+    """The private file's content with where each scan came from."""
     origins = {
         case_id: {"source": source_path(scan), "case_id": scan.given_id or "", "patient": scan.patient}
         for case_id, scan in named

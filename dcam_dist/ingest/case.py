@@ -2,12 +2,12 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from dcam_dist import __version__
-from dcam_dist.cohort import case_whole, stored_record, write_case
+from dcam_dist.cohort import VolumeLevels, case_whole, stored_record, write_case
 from dcam_dist.config import Config
 from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected
@@ -50,6 +50,19 @@ class CaseJob:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """One case in memory, as a cohort would store it.
+
+    Attributes:
+        record: The case.
+        levels: Its volumes.
+    """
+
+    record: CaseRecord
+    levels: VolumeLevels
+
+
 def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) -> CaseRecord:
     """Bring one case into the cohort, or leave it where it is stored already, undamaged, from the same files.
 
@@ -61,7 +74,7 @@ def ingest_case(cohort: Path, job: CaseJob, config: Config, *, assume_hu: bool) 
     unchanged = stored is not None and stored.provenance.get("source_fingerprint") == fingerprint
     if stored is not None and unchanged and case_whole(cohort, job.case_id):
         return stored
-    scan = _read(job, config.ingest, assume_hu=assume_hu)
+    scan = read_scan(job, config.ingest, assume_hu=assume_hu)
     try:
         return _store(cohort, job, config, scan, fingerprint)
     except CaseRejected as fault:
@@ -87,13 +100,23 @@ def source_fingerprint(job: CaseJob, config: Config, *, assume_hu: bool) -> str:
     return digest.hexdigest()
 
 
-def _read(job: CaseJob, config: IngestConfig, *, assume_hu: bool) -> Scan:
+def read_scan(job: CaseJob, config: IngestConfig, *, assume_hu: bool) -> Scan:
+    """The scan of a case in memory.
+
+    Raises:
+        CaseRejected: When it cannot be read, or is no chest CT in HU.
+    """
     if job.kind == "dicom":
         return read_series(job.candidates, config, assume_hu=assume_hu)
     return read_image(job.candidates[0][0], max_voxels=config.max_voxels)
 
 
-def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: str) -> CaseRecord:
+def prepare_case(job: CaseJob, scan: Scan, config: Config) -> PreparedCase:
+    """Find the lungs of a scan, measure them, and resample to the training grid; nothing is written.
+
+    Raises:
+        CaseRejected: When there are no lungs, or they cannot be used.
+    """
     lung_mask_DHW, lung_flags = lung_mask_of(scan, job.lung_mask, config.ingest)
     measured = densitometry(scan.hu_DHW, lung_mask_DHW, scan.geometry)
     levels, native, grid = build_levels(scan.hu_DHW, lung_mask_DHW, scan.geometry, config.grid)
@@ -111,12 +134,19 @@ def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: 
         provenance={
             "format": scan.format,
             "lung_mask": _mask_source(job, config.ingest),
-            "source_fingerprint": fingerprint,
             "hu_sha256": hu_digest(scan.hu_DHW),
             "dcam_dist": __version__,
         },
     )
-    write_case(cohort, record, levels, {MONTAGE: montage_of(levels, native)})
+    return PreparedCase(record, levels)
+
+
+def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: str) -> CaseRecord:
+    prepared = prepare_case(job, scan, config)
+    about = prepared.record.provenance
+    provenance = {name: about[name] for name in ("format", "lung_mask")} | {"source_fingerprint": fingerprint, **about}
+    record = replace(prepared.record, provenance=provenance)
+    write_case(cohort, record, prepared.levels, {MONTAGE: montage_of(prepared.levels, record.native)})
     return record
 
 

@@ -75,17 +75,37 @@ def header_covariates(header: SliceHeader) -> dict[str, str]:
     found: dict[str, str] = {}
     if header.contrast_agent:  # absent or empty says nothing
         found["contrast"] = "no" if header.contrast_agent.upper() in _NO_CONTRAST else "yes"
-    if header.kernel:
-        name = header.kernel.split("\\")[0]
-        found["kernel"] = name if name.upper() in _NAMED_KERNELS or _KERNEL.fullmatch(name) else "other"
-    if header.manufacturer:
-        vendor = header.manufacturer.casefold()
-        found["manufacturer"] = next((known for known in _VENDORS if known in vendor), "other")
-    if _THICKNESS_MM[0] <= header.thickness_mm <= _THICKNESS_MM[1]:
-        found["slice_thickness_mm"] = f"{header.thickness_mm:g}"
+    known = {
+        "kernel": known_kernel(header.kernel),
+        "manufacturer": known_manufacturer(header.manufacturer),
+        "slice_thickness_mm": known_thickness_mm(header.thickness_mm),
+    }
+    found |= {name: value for name, value in known.items() if value}
     if _KVP[0] <= header.kvp <= _KVP[1]:
         found["kvp"] = f"{header.kvp:g}"
     return found
+
+
+def known_kernel(text: str) -> str:
+    """The name of a reconstruction kernel, ``other`` for any text that is none, empty where nothing is said."""
+    name = text.split("\\", maxsplit=1)[0]
+    known = name.upper() in _NAMED_KERNELS or _KERNEL.fullmatch(name) or not text
+    return name if known else "other"
+
+
+def known_manufacturer(text: str) -> str:
+    """The maker of the scanner, ``other`` for any text that names none, empty where nothing is said."""
+    vendor = text.casefold()
+    return next((known for known in _VENDORS if known in vendor), "other") if vendor else ""
+
+
+def known_thickness_mm(value: str | float) -> str:
+    """A slice thickness in millimetres, empty for what a CT cannot have."""
+    try:
+        thickness_mm = float(value)
+    except ValueError:
+        return ""
+    return f"{thickness_mm:g}" if _THICKNESS_MM[0] <= thickness_mm <= _THICKNESS_MM[1] else ""
 
 
 def _read_one(files: Sequence[Path], config: IngestConfig, *, assume_hu: bool) -> Scan:

@@ -18,11 +18,12 @@ _LOG = logging.getLogger(__name__)
 PRIVATE_UMASK = 0o077
 
 Job = TypeVar("Job")
+Result = TypeVar("Result")
 Outcome = CaseRecord | QuarantineEntry
 Task = Callable[[Job], CaseRecord]
 
 
-def run_case(task: Task[Job], job: Job, case_id: str) -> Outcome:
+def run_case(task: Callable[[Job], Result], job: Job, case_id: str) -> Result | QuarantineEntry:
     """Run one case in this process.
 
     Raises:
@@ -53,16 +54,23 @@ def run_case_in_worker(task: Task[Job], job: Job, case_id: str, ground: Ground |
         The outcome, or the error that stops the run: were it raised, Dask would log it with the paths of the job.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # warnings hold paths and headers, and a worker's log is kept
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     if ground is not None and (fault := fault_of_ground(ground)):
         return EnvironmentFault(fault)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with hushed():
         try:
             return run_case(task, job, case_id)
         except DcamError as stop:
             return stop
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Silence the libraries that read scans: their warnings hold paths and headers, and logs are kept."""
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class ScanSource:
         kind: Whether the candidates are DICOM series or an image file.
         fault: Why it cannot be used, where that is known already.
         also: The codes of everything else that is wrong with it then.
+        acquisition: Study and frame of reference, equal for the reconstructions of one acquisition; empty where the
+            header does not give both.
     """
 
     given_id: str | None
@@ -61,6 +63,7 @@ class ScanSource:
     fault: Fault | None = None
     also: tuple[Reason, ...] = ()
     given_at: str = ""
+    acquisition: str = ""
 
 
 def dicom_sources(files: Iterable[Path], search: Search) -> Iterator[ScanSource]:
@@ -106,6 +109,8 @@ def _series_source(series: Series) -> ScanSource:
         patient=_patient(first, identity),
         location=first.path.parent,
         candidates=(tuple(header.path for header in series),),
+        acquisition=f"{first.study_uid} {first.frame_of_reference}"
+        * bool(first.study_uid and first.frame_of_reference),
     )
 
 

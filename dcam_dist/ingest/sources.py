@@ -17,14 +17,14 @@ CASE_TABLE_NAME = "cases.csv"
 
 
 def find_scans(
-    sources: Sequence[Path], label_names: Sequence[str], looked: Looked | None = None
+    sources: Sequence[Path], label_names: Sequence[str] | None, looked: Looked | None = None
 ) -> tuple[ScanSource, ...]:
     """Find every scan under the given paths.
 
     Args:
         sources: Folder trees with DICOM and image files, single files, or case tables. A folder that holds a
             ``cases.csv`` is read by that table.
-        label_names: The label set of the tables' labels.
+        label_names: The label set of the tables' labels; ``None``: labels are not looked at.
         looked: Told of each file that is found or read.
 
     Returns:

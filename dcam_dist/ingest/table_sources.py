@@ -20,19 +20,19 @@ from dcam_dist.ingest.scan_source import (
     walk_files,
 )
 from dcam_dist.ingest.search import Search
-from dcam_dist.types import Split
+from dcam_dist.types import UNASSIGNED, Split
 
 SEVERAL_SERIES = "several_series"
 UNREADABLE_FILES = "unreadable_files"
 
 
-def row_source(folder: Path, row: TableRow, label_names: Sequence[str], search: Search) -> ScanSource:
+def row_source(folder: Path, row: TableRow, label_names: Sequence[str] | None, search: Search) -> ScanSource:
     """The scan of one row.
 
     Args:
         folder: What the row's paths are relative to.
         row: The row.
-        label_names: The label set.
+        label_names: The label set; ``None``: its label is not looked at.
         search: Counts the files.
     """
     path = folder / row.image
@@ -43,7 +43,7 @@ def row_source(folder: Path, row: TableRow, label_names: Sequence[str], search: 
             source,
             lung_mask=_row_mask(folder / row.lung_mask) if row.lung_mask else None,
             split=_row_split(row.split),
-            label=parse_label(row.label, label_names),
+            label=UNASSIGNED if label_names is None else parse_label(row.label, label_names),
         )
     except CaseRejected as rejected:
         identity = f"path:{os.path.abspath(path)}"  # noqa: PTH100 - resolve() fails on what is no path at all

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dcam_dist.cohort import Cohort
 from dcam_dist.cohort.stream import read_volume
 from dcam_dist.models import ClusterNetwork, pool_over_lungs
-from dcam_dist.runs import RestoredRun
+from dcam_dist.runs import RestoredRun, TrainedModel
 from dcam_dist.types import CaseRecord
 
 Floats = NDArray[np.float32]
@@ -63,15 +63,26 @@ def map_case(run: RestoredRun, cohort: Cohort, case_id: str) -> MappedCase:
         UsageError: When the cohort has no such case.
         VolumeDamaged: When its volume is unreadable.
     """
-    record = cohort.case(case_id)
-    volume, lung_mask = read_volume(cohort, case_id, run.config.data.window_hu)
-    maps = activation_maps(run.network, volume, lung_mask, last_relu=run.config.training.last_relu)
-    probability_K = softmax(maps.logit_K)
-    model = run.checkpoint.clustering
-    if model is None:
-        return MappedCase(record, maps, lung_mask, int(probability_K.argmax()), probability_K, None)
-    distance_K = model.distances(model.project(maps.feature_C[None]))[0]
-    return MappedCase(record, maps, lung_mask, int(distance_K.argmin()), probability_K, distance_K)
+    return map_volume(run.model, cohort.case(case_id), *read_volume(cohort, case_id, run.config.data.window_hu))
+
+
+def map_volume(
+    model: TrainedModel, record: CaseRecord, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_]
+) -> MappedCase:
+    """Pass one scan through a trained model.
+
+    Args:
+        model: Of a run or a bundle.
+        record: The scan.
+        volume_DHW: The HU window mapped to 0…1, on the training grid.
+        lung_mask_DHW: Same shape.
+    """
+    maps = activation_maps(model.network, volume_DHW, lung_mask_DHW, last_relu=model.config.training.last_relu)
+    probability_K, clusters = softmax(maps.logit_K), model.clustering
+    if clusters is None:
+        return MappedCase(record, maps, lung_mask_DHW, int(probability_K.argmax()), probability_K, None)
+    distance_K = clusters.distances(clusters.project(maps.feature_C[None]))[0]
+    return MappedCase(record, maps, lung_mask_DHW, int(distance_K.argmin()), probability_K, distance_K)
 
 
 @torch.no_grad()

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
     from dcam_dist.runs.artefact_files import ClusterArtefact
+    from dcam_dist.runs.bundle import bundle_of_run, read_bundle, write_bundle
+    from dcam_dist.runs.bundle_files import Bundle
     from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
     from dcam_dist.runs.checkpoint_files import fingerprint
     from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
@@ -17,16 +19,20 @@ if TYPE_CHECKING:
     from dcam_dist.runs.restore import RestoredRun, check_training_cases, open_cohort_of, open_new_scans, restore_run
     from dcam_dist.runs.run_config import read_run_config
     from dcam_dist.runs.set_aside import SetAsideCase, read_set_aside, write_set_aside
+    from dcam_dist.runs.trained_model import TrainedModel
 
 __all__ = [
     "BestWeights",
+    "Bundle",
     "Checkpoint",
     "ClusterArtefact",
     "EpochInHand",
     "MetricsLog",
     "RestoredRun",
     "SetAsideCase",
+    "TrainedModel",
     "artefact_of_run",
+    "bundle_of_run",
     "check_training_cases",
     "fingerprint",
     "first_start",
@@ -38,6 +44,7 @@ __all__ = [
     "open_run_directory",
     "rank_log",
     "read_artefact",
+    "read_bundle",
     "read_checkpoint",
     "read_feature_file",
     "read_features",
@@ -46,6 +53,7 @@ __all__ = [
     "restore_run",
     "run_lock",
     "write_artefact",
+    "write_bundle",
     "write_checkpoint",
     "write_features",
     "write_set_aside",
@@ -54,6 +62,8 @@ __all__ = [
 _HOMES = {
     "artefact": ("artefact_of_run", "read_artefact", "write_artefact"),
     "artefact_files": ("ClusterArtefact",),
+    "bundle": ("bundle_of_run", "read_bundle", "write_bundle"),
+    "bundle_files": ("Bundle",),
     "checkpoint": ("BestWeights", "Checkpoint", "EpochInHand"),
     "checkpoint_files": ("fingerprint",),
     "checkpoints": ("go_back", "latest_checkpoint", "read_checkpoint", "write_checkpoint"),
@@ -65,6 +75,7 @@ _HOMES = {
     "restore": ("RestoredRun", "check_training_cases", "open_cohort_of", "open_new_scans", "restore_run"),
     "run_config": ("read_run_config",),
     "set_aside": ("SetAsideCase", "read_set_aside", "write_set_aside"),
+    "trained_model": ("TrainedModel",),
 }
 
 

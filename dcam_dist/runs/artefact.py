@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from dcam_dist.clustering.outliers import outlier_rule
-from dcam_dist.cohort.durable import sync
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, MODEL, ClusterArtefact, from_files, to_files
 from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.places import MANIFEST
 from dcam_dist.runs.restore import RestoredRun
-from dcam_dist.runs.sealed import read_sealed, write_sealed
+from dcam_dist.runs.sealed import put_in_place, read_sealed, write_sealed
 
 TABLE = "clusters.csv"
 """Beside it: the cases that it was made of."""
@@ -46,7 +45,7 @@ def write_artefact(folder: Path, artefact: ClusterArtefact) -> None:
         side.mkdir()
         write_sealed(side, to_files(artefact))
         _read_back(side, folder)
-        _put_in_place(side, home)
+        put_in_place(side, home)
     finally:
         shutil.rmtree(side, ignore_errors=True)
 
@@ -125,17 +124,3 @@ def _read_back(side: Path, folder: Path) -> None:
         from_files(files)
     except DataError as error:
         raise DataError(f"{folder}: this clustering cannot be saved ({error})") from None
-
-
-def _put_in_place(side: Path, home: Path) -> None:
-    old = home.with_name(f".{home.name}.old-{uuid.uuid4().hex}")
-    if home.exists():
-        home.rename(old)
-    try:
-        side.rename(home)
-    except OSError:
-        if old.exists():
-            old.rename(home)
-        raise
-    sync(home.parent)
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,6 +10,7 @@ from dcam_dist.models import ClusterNetwork, build_network
 from dcam_dist.runs.checkpoint import Checkpoint
 from dcam_dist.runs.checkpoints import latest_checkpoint
 from dcam_dist.runs.run_config import read_run_config
+from dcam_dist.runs.trained_model import TrainedModel
 from dcam_dist.types import Assignment
 
 
@@ -30,6 +31,11 @@ class RestoredRun:
     network: ClusterNetwork
     checkpoint: Checkpoint
     assignment: Assignment
+
+    @property
+    def model(self) -> TrainedModel:
+        """What it does to a scan."""
+        return TrainedModel(self.config, self.network, self.checkpoint.clustering)
 
 
 def restore_run(run: str | Path) -> RestoredRun:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,25 @@ def read_sealed(folder: Path, *, most_bytes: int | None = None) -> dict[str, byt
         if _fingerprint(files[name]) != expected:
             raise DataError(f"{name} is damaged")
     return files
+
+
+def put_in_place(side: Path, home: Path) -> None:
+    """Rename a written folder to where it belongs, in the place of an earlier one, which is deleted.
+
+    Raises:
+        OSError: When it cannot be renamed; the earlier one is where it was.
+    """
+    old = home.with_name(f".{home.name}.old-{uuid.uuid4().hex}")
+    if home.exists():
+        home.rename(old)
+    try:
+        side.rename(home)
+    except OSError:
+        if old.exists():
+            old.rename(home)
+        raise
+    sync(home.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_manifest(folder: Path, most_bytes: int | None) -> dict[str, Any]:

@@ -67,10 +67,11 @@ def _images(tree: Path) -> None:
 @pytest.fixture(scope="module")
 def said(workplace, sources):
     """Everything that the verbs print, with --debug too; what they write is beside ``private``."""
-    cohort, run = workplace / "out" / "cohort.zarr", workplace / "out" / "run"
+    cohort, run, bundle, answers = (workplace / "out" / name for name in ("cohort.zarr", "run", "bundle", "answers"))
+    table = sources / f"{NAME}.csv"
     cohort.parent.mkdir()
     dicom = sorted(folder for folder in sources.iterdir() if folder.is_dir())
-    ingest = ["ingest", *dicom, sources / f"{NAME}.dcm", sources / f"{NAME}.csv", "--out", cohort, "--hash-ids"]
+    ingest = ["ingest", *dicom, sources / f"{NAME}.dcm", table, "--out", cohort, "--hash-ids"]
     given = f"{NAME} 0"
     calls = [
         [*ingest, *SETTINGS, "--debug"],
@@ -85,6 +86,8 @@ def said(workplace, sources):
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^2"],
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME} of nobody"],
         ["validate", cohort],
+        ["export", run, "--out", bundle],
+        ["infer", *dicom[-2:], table, "--hash-ids", "--out", answers, "--model", bundle, "--debug"],
     ]
     scratch = workplace / "out" / "tmp"
     scratch.mkdir()
@@ -96,7 +99,9 @@ def said(workplace, sources):
 
 @pytest.mark.slow
 def test_the_verbs_did_their_work(said, workplace):
-    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2, 0, 3, 2, 0], [call.stderr for call in said]
+    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2, 0, 3, 2, 0, 0, 0], [
+        call.stderr for call in said
+    ]
     cohort = open_cohort(workplace / "out" / "cohort.zarr")
     assert len(cohort.cases) == CASES - 1 + 3
     assert {entry.reason for entry in cohort.quarantine} >= {"missing_file", "unreadable"}
@@ -109,11 +114,10 @@ def test_the_name_is_in_nothing_that_was_printed(said):
 
 @pytest.mark.slow
 def test_the_name_is_in_nothing_that_was_written(said, workplace):
-    cohort = workplace / "out" / "cohort.zarr"
-    private = private_path(cohort)
+    private = [private_path(workplace / "out" / name) for name in ("cohort.zarr", "answers")]
     written = [Path(root, name) for root, folders, names in os.walk(workplace / "out") for name in (*folders, *names)]
     assert len(written) > 100
-    assert found_in(path for path in written if path != private and IDENTIFIED not in path.parts) == []
+    assert found_in(path for path in written if path not in private and IDENTIFIED not in path.parts) == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,162 @@
+"""``infer``: new scans through a trained model, from their files to maps, numbers and warnings."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from dcam_dist.config import Config, load_config
+from dcam_dist.distributed import ProcessContext, open_processes, share_notes
+from dcam_dist.errors import UsageError
+from dcam_dist.inference.answer import Answer
+from dcam_dist.inference.one_scan import Desk, answer_scan, write_answer
+from dcam_dist.inference.open_model import open_model
+from dcam_dist.inference.place import Work, name_work, open_place
+from dcam_dist.inference.reconstructions import find_pairs, with_reconstructions
+from dcam_dist.inference.summary import InferSummary, write_summary
+from dcam_dist.ingest.case import CaseJob
+from dcam_dist.ingest.one_case import hushed, private_umask, run_case
+from dcam_dist.ingest.run import in_order
+from dcam_dist.ingest.scan_source import ScanSource
+from dcam_dist.ingest.search import Looked
+from dcam_dist.ingest.sources import find_scans
+from dcam_dist.training.together import on_main, same_on_all_ranks, together
+from dcam_dist.types import QuarantineEntry
+
+LONGEST_SCAN_S = 3600
+"""How long ranks wait for each other, while one of them may have a large scan."""
+
+Progress = Callable[[int, int, int], None]
+Outcome = Answer | QuarantineEntry
+
+
+def infer(
+    sources: Sequence[Path | str],
+    out: Path | str,
+    model: Path | str,
+    *,
+    settings: Sequence[str] = (),
+    hash_ids: bool = False,
+    assume_hu: bool = False,
+    progress: Progress | None = None,
+    looked: Looked | None = None,
+) -> InferSummary:
+    """Put scans through a trained model; no cohort is written.
+
+    Under a launcher each rank takes every n-th scan. Called again with the same scans it goes on where it was
+    interrupted.
+
+    Args:
+        sources: Folder trees with DICOM or image files, single files, or ``cases.csv`` tables, as for ``ingest``.
+        out: A folder; gets one a scan, ``summary.csv`` and ``quarantine.json``.
+        model: A finished run or a bundle.
+        settings: Settings of the section ``ingest``, as ``ingest.key=value``.
+        hash_ids: Replace given case ids by keyed hashes.
+        assume_hu: Take DICOM without rescale tags for HU.
+        progress: Called on rank 0, at the start and as scans are done, with those done, all, and those set aside.
+        looked: Called on rank 0 with the files found and read, while scans are searched for.
+
+    Returns:
+        Answers and scans set aside; the same on every rank.
+
+    Raises:
+        UsageError: No model, no such source, an ``out`` that holds something else, or a wrong setting.
+        DataError: A damaged model, no scan found, a malformed table, or two scans of one id.
+        EnvironmentFault: The files cannot be written.
+    """
+    bundle, folder = open_model(model), Path(out)
+    config = _with_settings(bundle.model.config, settings)
+    with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context:
+        on_main(partial(open_place, folder, bundle), context)
+        scans = together(
+            partial(find_scans, [Path(source) for source in sources], None, _on_main(looked, context)),
+            context,
+        )
+        work = _named(folder, scans, hash_ids, context)
+        bundle.model.network.to(context.device)
+        desk = Desk(bundle, config, assume_hu, folder)
+        outcomes = _answer_all(desk, work, context, _on_main(progress, context))
+        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+        aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
+        pairs = find_pairs(answers, work.acquisitions)
+        answered = with_reconstructions(answers, pairs)
+        summary = InferSummary(folder, bundle, answered, in_order(aside), pairs, context.is_main)
+        on_main(partial(_close, summary), context)
+    return summary
+
+
+def _with_settings(config: Config, settings: Sequence[str]) -> Config:
+    """The model's settings of ingest, and those of this machine's call over them."""
+    if other := next((one for one in settings if not one.startswith("ingest.")), None):
+        raise UsageError(f"{other:.100}: settings are ingest.key=value here; all others are the model's")
+    kept = [f"ingest.{name}={getattr(config.ingest, name)}".lower() for name in ("resample_tilt", "allow_cut_lungs")]
+    return config.model_copy(update={"ingest": load_config(None, [*kept, *settings]).ingest})
+
+
+def _named(folder: Path, scans: Sequence[ScanSource], hash_ids: bool, context: ProcessContext) -> Work:
+    """Rank 0 makes the key of the ids, and the others read it."""
+    name = partial(name_work, folder, scans, hash_ids=hash_ids)
+    found: list[Work] = []
+    on_main(lambda: found.append(name(save=True)), context)
+    work = found[0] if found else together(partial(name, save=False), context)
+    if found:
+        together(lambda: None, context)
+    same_on_all_ranks(work.case_ids, "scans: they must all see the same files", context)
+    return work
+
+
+def _answer_all(desk: Desk, work: Work, context: ProcessContext, progress: Progress | None) -> list[Outcome]:
+    """Every scan, each on one rank; after each round all know what became of all."""
+    outcomes: list[Outcome] = list(work.aside)
+    total, ranks = len(work.case_ids), context.world_size
+    for start in range(0, len(work.jobs) + (not work.jobs), ranks):
+        if progress is not None:
+            progress(len(outcomes), total, _aside_of(outcomes))
+        mine = work.jobs[start : start + ranks][context.rank : context.rank + 1]
+        done = together(partial(_answer_some, desk, mine), context)
+        shared = share_notes({outcome.case_id: _to_note(outcome) for outcome in done}, context)
+        outcomes += [_from_note(note) for note in shared.values()]
+    if progress is not None:
+        progress(len(outcomes), total, _aside_of(outcomes))
+    return outcomes
+
+
+def _answer_some(desk: Desk, jobs: Sequence[CaseJob]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for job in jobs:
+        outcome = run_case(partial(answer_scan, desk), job, job.case_id)
+        if isinstance(outcome, QuarantineEntry):
+            shutil.rmtree(desk.out / job.case_id, ignore_errors=True)  # of an earlier call, or half written
+            outcome = replace(outcome, picture="")
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _close(summary: InferSummary) -> None:
+    for answer in summary.answers:  # by now it is known what other reconstructions are told
+        write_answer(summary.out, answer)
+    write_summary(summary)
+
+
+def _to_note(outcome: Outcome) -> str:
+    if isinstance(outcome, Answer):
+        return json.dumps({"answer": outcome.tree})
+    return json.dumps({"aside": [outcome.case_id, outcome.reason, outcome.detail, outcome.also]})
+
+
+def _from_note(note: str) -> Outcome:
+    tree = json.loads(note)
+    if "answer" in tree:
+        return Answer(tree["answer"])
+    case_id, reason, detail, also = tree["aside"]
+    return QuarantineEntry(case_id, reason, detail, tuple(also))
+
+
+def _aside_of(outcomes: Sequence[Outcome]) -> int:
+    return sum(isinstance(outcome, QuarantineEntry) for outcome in outcomes)
+
+
+def _on_main(told: Callable[..., None] | None, context: ProcessContext) -> Callable[..., None] | None:
+    return told if context.is_main else None
