@@ -119,7 +119,7 @@ def test_the_shell_completes_verbs():
     assert script.returncode == 0
     assert "complete -o default -F _dcam_dist_completion dcam-dist" in script.stdout
     asked = {"_DCAM_DIST_COMPLETE": "complete_bash", "COMP_WORDS": "dcam-dist e", "COMP_CWORD": "1"}
-    assert python(["-m", "dcam_dist"], **asked).stdout.split() == ["evaluate"]
+    assert python(["-m", "dcam_dist"], **asked).stdout.split() == ["evaluate", "export"]
 
 
 def test_an_unknown_verb_is_named():
