@@ -26,6 +26,16 @@ def infer(
     ] = None,
     hash_ids: Annotated[bool, typer.Option("--hash-ids", help="Hash the case ids of the table.")] = False,
     assume_hu: Annotated[bool, typer.Option("--assume-hu", help="Take DICOM without rescale tags as HU.")] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Write view.html beside the maps: CT and maps in 3D, in any browser.")
+    ] = False,
+    source_dicom: Annotated[
+        Path | None,
+        typer.Option(
+            "--source-dicom",
+            help="The DICOM slices of the one scan: write DICOM objects too. They identify the patient.",
+        ),
+    ] = None,
 ) -> None:
     """Put new scans through a trained model: maps in each scan's own space, its cluster, densitometry and warnings.
 
@@ -43,13 +53,26 @@ def infer(
 
     settings = [source for source in sources if "=" in source and not Path(source).exists()]
     paths = [source for source in sources if source not in settings]
-    call = partial(infer_scans, paths, out, model, settings=settings, hash_ids=hash_ids, assume_hu=assume_hu)
+    call = partial(
+        infer_scans,
+        paths,
+        out,
+        model,
+        settings=settings,
+        hash_ids=hash_ids,
+        assume_hu=assume_hu,
+        view=view,
+        source_dicom=source_dicom,
+    )
     if read_launch().rank:
         call()
         return
-    with shown_progress("infer") as view:
-        summary = call(progress=view.cases, looked=view.looked)
+    with shown_progress("infer") as shown:
+        summary = call(progress=shown.cases, looked=shown.looked)
     _tell(summary)
+    if source_dicom is not None:
+        place = summary.out / summary.answers[0].case_id / "identified-dicom"
+        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
 
 
 def _tell(summary: "InferSummary") -> None:

@@ -22,6 +22,7 @@ from dcam_dist.ingest.run import in_order
 from dcam_dist.ingest.scan_source import ScanSource
 from dcam_dist.ingest.search import Looked
 from dcam_dist.ingest.sources import find_scans
+from dcam_dist.maps import dicom
 from dcam_dist.training.together import on_main, same_on_all_ranks, together
 from dcam_dist.types import QuarantineEntry
 
@@ -40,6 +41,8 @@ def infer(
     settings: Sequence[str] = (),
     hash_ids: bool = False,
     assume_hu: bool = False,
+    view: bool = False,
+    source_dicom: Path | None = None,
     progress: Progress | None = None,
     looked: Looked | None = None,
 ) -> InferSummary:
@@ -55,6 +58,9 @@ def infer(
         settings: Settings of the section ``ingest``, as ``ingest.key=value``.
         hash_ids: Replace given case ids by keyed hashes.
         assume_hu: Take DICOM without rescale tags for HU.
+        view: Write ``view.html`` into each folder, a page with the 3D viewer.
+        source_dicom: Folder with the DICOM slices of the one scan: its maps are written as DICOM objects too, which
+            identify the patient.
         progress: Called on rank 0, at the start and as scans are done, with those done, all, and those set aside.
         looked: Called on rank 0 with the files found and read, while scans are searched for.
 
@@ -62,10 +68,13 @@ def infer(
         Answers and scans set aside; the same on every rank.
 
     Raises:
-        UsageError: No model, no such source, an ``out`` that holds something else, or a wrong setting.
+        UsageError: No model, no such source, an ``out`` that holds something else, a wrong setting, or DICOM for more
+            or fewer than one scan.
         DataError: A damaged model, no scan found, a malformed table, or two scans of one id.
         EnvironmentFault: The files cannot be written.
     """
+    if source_dicom is not None:
+        dicom.check_highdicom()
     bundle, folder = open_model(model), Path(out)
     config = _with_settings(bundle.model.config, settings)
     with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context:
@@ -74,9 +83,11 @@ def infer(
             partial(find_scans, [Path(source) for source in sources], None, _on_main(looked, context)),
             context,
         )
+        if source_dicom is not None and len(scans) != 1:
+            raise UsageError(f"--source-dicom is the folder of one scan, and {len(scans)} are named; name one alone")
         work = _named(folder, scans, hash_ids, context)
         bundle.model.network.to(context.device)
-        desk = Desk(bundle, config, assume_hu, folder)
+        desk = Desk(bundle, config, assume_hu, folder, view, source_dicom)
         outcomes = _answer_all(desk, work, context, _on_main(progress, context))
         answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
         aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]

@@ -8,10 +8,11 @@ import stat
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import dcmread
 
 from dcam_dist import analysis
 from dcam_dist.cohort import open_cohort
-from dcam_dist.errors import UsageError
+from dcam_dist.errors import DataError, UsageError
 from dcam_dist.inference import export_run, infer
 from dcam_dist.inference.answer import Answer
 from dcam_dist.maps import write_maps
@@ -176,6 +177,23 @@ def test_settings_of_ingest_alone_can_be_given(series, bundle, tmp_path):
         infer([series], tmp_path / "out", bundle, settings=["grid.margin_mm=9"])
     summary = infer([series], tmp_path / "out", bundle, settings=["ingest.max_voxels=1000"])
     assert [entry.reason for entry in summary.quarantined] == ["too_large"] and not summary.answers
+
+
+def test_the_slices_own_objects_and_a_page_on_demand(series, as_images, bundle, tmp_path):
+    summary = infer([series], tmp_path / "out", bundle, view=True, source_dicom=series)
+    folder = tmp_path / "out" / summary.answers[0].case_id
+    winner = dcmread(folder / "identified-dicom" / "winner.dcm")
+    first = dcmread(sorted(series.iterdir())[0])
+    assert winner.StudyInstanceUID == first.StudyInstanceUID and winner.PatientID == first.PatientID
+    assert {path.name for path in (folder / "identified-dicom").iterdir()} == {
+        *("winner.dcm", "lungs.dcm", "dcam-cluster-1.dcm", "dcam-cluster-2.dcm")
+    }
+    page = (folder / "view.html").read_text()
+    assert summary.answers[0].case_id in page and "Content-Security-Policy" in page
+    with pytest.raises(UsageError, match="folder of one scan, and 2 are named"):
+        infer([series, as_images[0]], tmp_path / "two", bundle, source_dicom=series)
+    with pytest.raises(DataError, match="none of its 4 series is the scan"):
+        infer([as_images[0]], tmp_path / "other", bundle, source_dicom=tmp_path / "out")
 
 
 def test_an_answer_is_what_its_file_says(one):
