@@ -29,6 +29,7 @@ VERBS = (
     "status",
     "evaluate",
     "maps",
+    "report",
     "features",
     "select-k",
     "cluster",

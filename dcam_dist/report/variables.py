@@ -1,0 +1,134 @@
+"""What is known of the cases beside their clusters, as columns that can be described and tested."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcam_dist.types import CaseRecord
+
+ACQUISITION = ("manufacturer", "kernel", "kernel_type", "slice_thickness_mm", "kvp", "contrast")
+"""Covariates that tell how a scan was made, not who was scanned."""
+MOST_LEVELS = 20
+FEWEST_NUMBERS = 6
+"""So many different numbers make a column numeric; fewer are categories."""
+
+# field of the densitometry, title, unit, decimals
+DENSITOMETRY = (
+    ("laa950", "LAA-950", "%", 1),
+    ("laa910", "LAA-910", "%", 1),
+    ("laa856", "LAA-856", "%", 1),
+    ("perc15", "Perc15", "HU", 0),
+    ("mean_hu", "Mean density", "HU", 0),
+    ("volume_ml", "Lung volume", "ml", 0),
+    ("laa950_upper", "LAA-950, upper third", "%", 1),
+    ("laa950_middle", "LAA-950, middle third", "%", 1),
+    ("laa950_lower", "LAA-950, lower third", "%", 1),
+    ("laa950_difference", "LAA-950, upper − lower", "%", 1),
+    ("laa950_core", "LAA-950, core", "%", 1),
+    ("laa950_peel", "LAA-950, peel", "%", 1),
+    ("laa950_peel_difference", "LAA-950, peel − core", "%", 1),
+    ("laa950_regions_sd", "LAA-950, SD over regions", "%", 1),
+    ("laa950_cluster_d", "Exponent D of the clusters", "", 2),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One column.
+
+    Attributes:
+        title: Its name for people; may be any text.
+        unit: Of numbers; may be empty.
+        digits: Decimals that are shown.
+        values_N: Float with NaN, or text with ``""``, where a case has none.
+    """
+
+    title: str
+    unit: str
+    digits: int
+    values_N: NDArray[Any]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is numbers."""
+        return self.values_N.dtype.kind == "f"
+
+
+@dataclass(frozen=True, eq=False)
+class Variables:
+    """The columns of some cases.
+
+    Attributes:
+        densitometry: As ingest measured it.
+        covariates: Of the case table and the headers, those of the acquisition left out.
+        acquisition: How the scans were made.
+        left_out: Names of columns that are no categories: nearly every case has another text.
+    """
+
+    densitometry: tuple[Variable, ...]
+    covariates: tuple[Variable, ...]
+    acquisition: tuple[Variable, ...]
+    left_out: tuple[str, ...]
+
+
+def variables_of(cases: Sequence[CaseRecord]) -> Variables:
+    """The columns of some cases; one without any value is none."""
+    names = sorted({name for case in cases for name in case.covariates})
+    columns = {name: [case.covariates.get(name, "").strip() for case in cases] for name in names}
+    typed = {name: column(name, texts) for name, texts in columns.items()}
+    known = {name: variable for name, variable in typed.items() if variable is not None}
+    return Variables(
+        densitometry=tuple(_densitometry(cases)),
+        covariates=tuple(variable for name, variable in known.items() if name not in ACQUISITION),
+        acquisition=(*(known[name] for name in ACQUISITION if name in known), *_spacings(cases)),
+        left_out=tuple(name for name, variable in typed.items() if variable is None and any(columns[name])),
+    )
+
+
+def column(name: str, texts: Sequence[str]) -> Variable | None:
+    """A column of texts as numbers or categories; ``None`` where it is neither, or empty.
+
+    Names and free text have no place in a report: a text column counts as categories only with at most
+    ``MOST_LEVELS`` of them, which two cases share on average.
+    """
+    given = [text for text in texts if text]
+    if not given:
+        return None
+    numbers = [_number(text) for text in texts]
+    if all(number is not None for number, text in zip(numbers, texts, strict=True) if text):
+        values = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
+        if len(np.unique(values[~np.isnan(values)])) >= FEWEST_NUMBERS:
+            return Variable(name, "", 1, values)
+    levels = Counter(given)
+    if len(levels) > MOST_LEVELS or (len(levels) > 2 and 2 * len(levels) > len(given)):
+        return None
+    return Variable(name, "", 0, np.array(list(texts), dtype=object).astype(str))
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _densitometry(cases: Sequence[CaseRecord]) -> list[Variable]:
+    found = []
+    for field, title, unit, digits in DENSITOMETRY:
+        values_N = np.array([case.densitometry.get(field, np.nan) for case in cases], dtype=np.float64)
+        if np.isfinite(values_N).any():
+            found.append(Variable(title, unit, digits, values_N))
+    return found
+
+
+def _spacings(cases: Sequence[CaseRecord]) -> tuple[Variable, ...]:
+    spacing_N3 = np.array([case.native.spacing_mm for case in cases], dtype=np.float64).reshape(-1, 3)
+    return (
+        Variable("distance of slices", "mm", 2, spacing_N3[:, 0]),
+        Variable("pixel spacing", "mm", 2, spacing_N3[:, 2]),
+    )
