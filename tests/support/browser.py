@@ -16,7 +16,6 @@ CHROMIUM = shutil.which("chromium")
 _FLAGS = (
     "--headless",
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -25,6 +24,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
 )
+_WEBGL = {True: ("--use-angle=swiftshader", "--enable-unsafe-swiftshader"), False: ("--disable-gpu", "--disable-3d-apis")}
 PATIENCE_S = 60.0
 
 
@@ -112,11 +112,11 @@ class Page:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Page]:
-    """A browser with a fresh profile."""
+def browser(profile: Path, *, webgl: bool = False) -> Iterator[Page]:
+    """A browser with a fresh profile; WebGL is drawn by the processor."""
     assert CHROMIUM is not None
     (child_read, write), (read, child_write) = os.pipe(), os.pipe()
-    command = [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}"]
+    command = [CHROMIUM, *_FLAGS, *_WEBGL[webgl], f"--user-data-dir={profile}"]
     script = f'exec "$@" 3<&{child_read} 4>&{child_write}'
     process = subprocess.Popen(
         ["bash", "-c", script, "bash", *command],
