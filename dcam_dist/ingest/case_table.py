@@ -1,20 +1,17 @@
 """``cases.csv``: one row a case, read strictly enough that no typing error passes unseen."""
 
-import csv
-import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.errors import DataError
+from dcam_dist.ingest.csv_rows import csv_rows
 
 COLUMNS = ("case_id", "image", "lung_mask", "split", "label", "patient_id")
 NEAR = 0.8
 """Columns this alike (by ``difflib``) to one that the table lacks are taken for a typing error."""
 MOST_COLUMNS = 1000
-MOST_BYTES = 256 << 20
 _LONGEST_SHOWN = 40
 
 
@@ -49,15 +46,7 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
             misspelt column, a row of another length, an empty ``image`` cell, or one ``case_id`` twice. Names file
             and line.
     """
-    try:
-        text = _read(path).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save the table as CSV UTF-8") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({type(error).__name__})") from None
-    lines = _lines(path, text)
+    lines = csv_rows(path)
     header_line, header = next(lines, (1, []))
     names = _header(path, header_line, header)
     rows = tuple(_row(path, line, names, cells) for line, cells in lines)
@@ -65,27 +54,6 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
         raise DataError(f"{path}: no cases below the header")
     _refuse_doubled_ids(path, rows)
     return rows
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{path}: more than {MOST_BYTES >> 20} MB, which is no case table")
-    return content
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                yield line, stripped
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
 
 
 def _header(path: Path, line: int, header: list[str]) -> list[str]:

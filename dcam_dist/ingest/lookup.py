@@ -1,10 +1,10 @@
 """From the id that a user knows a case by to the id that the cohort knows it by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import UsageError
-from dcam_dist.ingest.identity import PrivateIdentity, load_identity, private_path
+from dcam_dist.ingest.identity import load_identity, private_path
 
 _PATIENT = "patient:"
 
@@ -24,25 +24,40 @@ def resolve_case_ids(cohort: Cohort, names: Sequence[str]) -> tuple[str, ...]:
             may be a patient's.
         DataError: When the private file is damaged.
     """
-    known = {case.case_id for case in cohort.cases}
-    secret: PrivateIdentity | None = None
     found: dict[str, None] = {}
-    for position, name in enumerate(names, start=1):
-        if name not in known and secret is None:
-            secret = load_identity(private_path(cohort.path))
-        found[name if name in known or secret is None else _by_mapping(cohort, secret, known, name, position)] = None
+    for position, fitting in enumerate(fitting_cases(cohort, names), start=1):
+        if len(fitting) != 1:
+            raise UsageError(_misfit(cohort, position, fitting))
+        found[fitting[0]] = None
     return tuple(found)
 
 
-def _by_mapping(cohort: Cohort, secret: PrivateIdentity, known: set[str], name: str, position: int) -> str:
-    origins = {case_id: origin for case_id, origin in secret.cases.items() if case_id in known}
-    given = [case_id for case_id, origin in origins.items() if origin.get("case_id") == name]
-    fitting = given or [case_id for case_id, origin in origins.items() if origin.get("patient") == _PATIENT + name]
-    if len(fitting) == 1:
-        return fitting[0]
+def fitting_cases(cohort: Cohort, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The cohort's ids of all cases that each name fits, as ``resolve_case_ids`` takes names.
+
+    Raises:
+        DataError: When the private file is damaged.
+    """
+    known = {case.case_id for case in cohort.cases}
+    if known.issuperset(names):
+        return [(name,) for name in names]
+    origins = load_identity(private_path(cohort.path)).cases
+    given, patients = (_by_origin(origins, known, field) for field in ("case_id", "patient"))
+    return [(name,) if name in known else given.get(name) or patients.get(_PATIENT + name, ()) for name in names]
+
+
+def _by_origin(origins: Mapping[str, Mapping[str, str]], known: set[str], field: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for case_id, origin in origins.items():
+        if case_id in known and field in origin:
+            found[origin[field]] = (*found.get(origin[field], ()), case_id)
+    return found
+
+
+def _misfit(cohort: Cohort, position: int, fitting: tuple[str, ...]) -> str:
     if fitting:
-        raise UsageError(f"--case number {position} names {len(fitting)} cases: {', '.join(sorted(fitting))}; pick one")
-    where = f"ids are in {cohort.path / 'cases.json'}"
+        return f"--case number {position} names {len(fitting)} cases: {', '.join(sorted(fitting))}; pick one"
     mapping = private_path(cohort.path)
     without = "" if mapping.is_file() else f"; other ids need {mapping}, which is not there"
-    raise UsageError(f"{cohort.path}: no case fits --case number {position}; {where}{without}")
+    where = f"ids are in {cohort.path / 'cases.json'}"
+    return f"{cohort.path}: no case fits --case number {position}; {where}{without}"

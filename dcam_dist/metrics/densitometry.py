@@ -4,7 +4,9 @@ LAA-T is the low attenuation area: the share of lung voxels strictly below T HU,
 and −910 (milder emphysema) in inspiration, −856 (air trapping) in expiration. Perc15 is the 15th percentile of the HU
 histogram (Dirksen et al. 1999). The zones are equal thirds of the height of the lungs' extent along z.
 
-HU are whole numbers, so all of it is read from one histogram for each lung and zone, made slice by slice.
+HU are whole numbers, so all of this is read from one histogram for each lung and zone, made slice by slice. What
+depends on where voxels lie among each other, ``laa950_core``, ``laa950_peel`` and ``laa950_cluster_d``, is measured on
+the box around the lungs: ``core_peel``, ``emphysema_clusters``.
 """
 
 import math
@@ -13,8 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.metrics.core_peel import DISTANCE_MM, peel_of
+from dcam_dist.metrics.emphysema_clusters import cluster_exponent
 from dcam_dist.types import Geometry
 
+ZONES = ("lower", "middle", "upper")
+SIDES = ("right", "left")
+REGIONS = tuple(f"laa950_{side}_{zone}" for side in SIDES for zone in reversed(ZONES))
 DENSITOMETRY_FIELDS = (
     "laa950",
     "laa910",
@@ -30,10 +37,19 @@ DENSITOMETRY_FIELDS = (
     "volume_left_ml",
     "laa950_right",
     "laa950_left",
+    *REGIONS,
+    "laa950_regions_sd",
+    "laa950_core",
+    "laa950_peel",
+    "laa950_peel_difference",
+    "laa950_cluster_d",
 )
 """The names, in the order of tables: percentages of lung voxels, HU, HU, millilitres, percentages; then millilitres and
-percentages of the patient's right and left lung."""
+percentages of the patient's right and left lung, percentages of their zones and the standard deviation of these; of
+core and peel; and the exponent D, which has no unit. Cohorts of an older version lack all from ``REGIONS`` on."""
 
+EMPHYSEMA_HU = -950
+ROOM_MM = 2 * DISTANCE_MM
 LOWEST_HU = -(2**15)
 Counts = NDArray[np.int64]
 """Voxels by HU from ``LOWEST_HU`` on, along the last axis."""
@@ -50,8 +66,11 @@ def densitometry(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any], geometr
     Returns:
         One value for each of ``DENSITOMETRY_FIELDS``, in that order: ``laa*`` in percent, ``perc15`` (interpolated
         linearly between ranks) and ``mean_hu`` in HU, ``volume_*`` in ml. ``laa950_difference`` is upper − lower,
-        positive where emphysema favours the upper zone. A zone or side without lung voxels has an LAA of NaN; where
-        the sides are not known, their values are NaN.
+        positive where emphysema favours the upper zone; ``laa950_peel_difference`` is peel − core, positive where it
+        favours the lungs' surface. ``laa950_regions_sd`` is the standard deviation of the LAA-950 of the six regions,
+        three zones of two lungs, each counted once: 0 where emphysema is everywhere alike (an index of ours).
+        A region without lung voxels has an LAA of NaN, and so has what is made of it; where the sides are not known,
+        their values are NaN.
 
     Raises:
         ValueError: When the shapes differ, the mask is empty, or the HU are not int16.
@@ -63,25 +82,68 @@ def densitometry(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any], geometr
     if not lung_mask_DHW.any():
         raise ValueError("the lung mask is empty")
     counts_ZSH = _count(hu_DHW, lung_mask_DHW)
-    whole_H, side_SH = counts_ZSH.sum(axis=(0, 1)), counts_ZSH.sum(axis=0)
-    lower, middle, upper = (_laa(zone_H, -950) for zone_H in counts_ZSH.sum(axis=1))
-    right_ml, left_ml = (float(side_H.sum()) * geometry.voxel_ml for side_H in side_SH)
-    right, left = (_laa(side_H, -950) for side_H in side_SH)
-    sides = (right_ml, left_ml, right, left) if lung_mask_DHW.dtype != np.bool_ else (float("nan"),) * 4
-    values = (
-        _laa(whole_H, -950),
-        _laa(whole_H, -910),
-        _laa(whole_H, -856),
-        _percentile(whole_H, 0.15),
-        float(whole_H @ np.arange(LOWEST_HU, -LOWEST_HU) / whole_H.sum()),
-        float(whole_H.sum()) * geometry.voxel_ml,
-        upper,
-        middle,
-        lower,
-        upper - lower,
-        *sides,
-    )
-    return dict(zip(DENSITOMETRY_FIELDS, values, strict=True))
+    values = {
+        **_of_whole(counts_ZSH, geometry.voxel_ml),
+        **_of_sides(counts_ZSH if lung_mask_DHW.dtype != np.bool_ else None, geometry.voxel_ml),
+        **_of_places(hu_DHW, lung_mask_DHW, geometry.spacing_mm),
+    }
+    return {name: values[name] for name in DENSITOMETRY_FIELDS}
+
+
+def _of_whole(counts_ZSH: Counts, voxel_ml: float) -> dict[str, float]:
+    """Values of both lungs together and of their zones."""
+    whole_H = counts_ZSH.sum(axis=(0, 1))
+    zones = {f"laa950_{zone}": _laa(zone_H) for zone, zone_H in zip(ZONES, counts_ZSH.sum(axis=1), strict=True)}
+    return {
+        "laa950": _laa(whole_H),
+        "laa910": _laa(whole_H, -910),
+        "laa856": _laa(whole_H, -856),
+        "perc15": _percentile(whole_H, 0.15),
+        "mean_hu": float(whole_H @ np.arange(LOWEST_HU, -LOWEST_HU) / whole_H.sum()),
+        "volume_ml": float(whole_H.sum()) * voxel_ml,
+        **zones,
+        "laa950_difference": zones["laa950_upper"] - zones["laa950_lower"],
+    }
+
+
+def _of_sides(counts_ZSH: Counts | None, voxel_ml: float) -> dict[str, float]:
+    """Values of each lung and of its zones; ``None``: the sides are not known."""
+    unknown = counts_ZSH is None
+    counts_ZSH = np.zeros((3, 2, 2**16), np.int64) if counts_ZSH is None else counts_ZSH
+    values: dict[str, float] = {}
+    for side, counts_ZH in zip(SIDES, counts_ZSH.swapaxes(0, 1), strict=True):
+        values[f"volume_{side}_ml"] = float("nan") if unknown else float(counts_ZH.sum()) * voxel_ml
+        values[f"laa950_{side}"] = _laa(counts_ZH.sum(axis=0))
+        values |= {f"laa950_{side}_{zone}": _laa(zone_H) for zone, zone_H in zip(ZONES, counts_ZH, strict=True)}
+    return values | {"laa950_regions_sd": float(np.std([values[name] for name in REGIONS]))}
+
+
+def _of_places(
+    hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any], spacing_mm: tuple[float, float, float]
+) -> dict[str, float]:
+    """Core, peel and cluster exponent: what depends on where voxels lie among each other."""
+    box = _box(lung_mask_DHW, spacing_mm)
+    lungs_DHW = lung_mask_DHW[box] != 0
+    low_DHW = lungs_DHW & (hu_DHW[box] < EMPHYSEMA_HU)
+    peel_DHW = peel_of(lungs_DHW, spacing_mm)
+    lungs, low, peel = (int(np.count_nonzero(mask_DHW)) for mask_DHW in (lungs_DHW, low_DHW, peel_DHW))
+    low_peel = int(np.count_nonzero(low_DHW & peel_DHW))
+    core_laa, peel_laa = _share(low - low_peel, lungs - peel), _share(low_peel, peel)
+    return {
+        "laa950_core": core_laa,
+        "laa950_peel": peel_laa,
+        "laa950_peel_difference": peel_laa - core_laa,
+        "laa950_cluster_d": cluster_exponent(low_DHW),
+    }
+
+
+def _box(lung_mask_DHW: NDArray[Any], spacing_mm: tuple[float, float, float]) -> tuple[slice, ...]:
+    """The box around the lungs, with room outside of them as far as the volume has it."""
+    slices = np.flatnonzero(lung_mask_DHW.any(axis=(1, 2)))
+    seen_HW = np.asarray(lung_mask_DHW[slices[0] : slices[-1] + 1].any(axis=0), np.bool_)
+    places = (slices, np.flatnonzero(seen_HW.any(axis=1)), np.flatnonzero(seen_HW.any(axis=0)))
+    rooms = (math.ceil(ROOM_MM / mm) for mm in spacing_mm)
+    return tuple(slice(max(0, at[0] - room), at[-1] + room + 1) for at, room in zip(places, rooms, strict=True))
 
 
 def _count(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any]) -> Counts:
@@ -96,10 +158,13 @@ def _count(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any]) -> Counts:
     return counts_ZSH
 
 
-def _laa(counts_H: Counts, threshold_hu: int) -> float:
+def _laa(counts_H: Counts, threshold_hu: int = EMPHYSEMA_HU) -> float:
     """Percentage strictly below a threshold; NaN of nothing."""
-    voxels = int(counts_H.sum())
-    return 100.0 * int(counts_H[: threshold_hu - LOWEST_HU].sum()) / voxels if voxels else float("nan")
+    return _share(int(counts_H[: threshold_hu - LOWEST_HU].sum()), int(counts_H.sum()))
+
+
+def _share(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else float("nan")
 
 
 def _percentile(counts_H: Counts, share: float) -> float:

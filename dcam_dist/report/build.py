@@ -15,7 +15,7 @@ from dcam_dist.report.case_data import case_data
 from dcam_dist.report.confounding import Confounding, confounding
 from dcam_dist.report.curves import Chart, charts
 from dcam_dist.report.differences import Difference, differences
-from dcam_dist.report.elsewhere import Association, Faithfulness, read_association, read_faithfulness
+from dcam_dist.report.elsewhere import ASSOCIATION, FAITHFULNESS, Findings, read_findings
 from dcam_dist.report.facts import Facts
 from dcam_dist.report.findings import Finding, findings
 from dcam_dist.report.methods_text import methods_text
@@ -77,8 +77,8 @@ class Report:
     left_out: tuple[str, ...]
     steadiness: Steadiness | None
     confounding: Confounding
-    faithfulness: Faithfulness | None
-    association: Association | None
+    faithfulness: Findings | None
+    association: Findings | None
     methods: tuple[str, ...]
     reproduction: Reproduction
 
@@ -147,8 +147,8 @@ def gather(study: Study) -> Report:
         left_out=variables.left_out,
         steadiness=steady,
         confounding=confounded,
-        faithfulness=read_faithfulness(study.run.path),
-        association=read_association(study.run.path),
+        faithfulness=read_findings(study.run.path / FAITHFULNESS),
+        association=read_findings(study.run.path / ASSOCIATION),
         methods=methods_text(config, _split_sizes(study), study.run.checkpoint.epoch, made.trained_with),
         reproduction=made,
     )

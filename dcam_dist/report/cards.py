@@ -85,9 +85,7 @@ class Seen:
     damaged: tuple[str, ...]
 
 
-def look_at(
-    run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]
-) -> Seen:
+def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]) -> Seen:
     """Pass the shown cases through the network, one in memory at a time, and draw them.
 
     Args:
@@ -131,7 +129,10 @@ def _card(study: Study, variables: Variables, group: ShownCases, seen: Seen) -> 
         test=int(study.sizes(train=False)[k]) if tested else None,
         share=float(train[k] / max(1, train.sum())),
         labels=_labels(study, k),
-        pictures=tuple(_picture(study, case_id, case_id in group.typical, k, seen) for case_id in (*group.typical, *group.borderline)),
+        pictures=tuple(
+            _picture(study, case_id, case_id in group.typical, k, seen)
+            for case_id in (*group.typical, *group.borderline)
+        ),
         regions=regions,
         laa_regions=_laa_regions(study, k),
         measures=tuple(against_others(variable, study.cluster_N, k) for variable in numeric),

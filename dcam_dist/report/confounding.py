@@ -10,6 +10,7 @@ from scipy import stats
 
 from dcam_dist.report.differences import Difference, differences
 from dcam_dist.report.variables import Variable
+from dcam_dist.report.words import p_in_words, percent
 
 STRONG, WEAK = 0.5, 0.3
 """Cramér's V from which on clusters go with a variable strongly, or noticeably."""
@@ -159,18 +160,13 @@ def _named(tests: Sequence[Difference]) -> str:
     )
 
 
-def p_in_words(value: float) -> str:
-    """A p-value or a false discovery rate beside its sign: ``= 0.03`` or ``< 0.001``."""
-    return "< 0.001" if value < 0.001 else f"= {value:.2g}"
-
-
 def _in_words(strong: Sequence[Difference], pure: Sequence[PureCluster], titles: Sequence[str], kind: str) -> str:
     parts = []
     if strong:
         parts.append(f"Confounded: {kind}s go with {_named(strong)}.")
     parts += [
-        f"{titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({one.share:.0%}, elsewhere "
-        f"{one.elsewhere:.0%})."
+        f"{titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({percent(one.share)}, elsewhere "
+        f"{percent(one.elsewhere)})."
         for one in pure
     ]
     parts.append(f"Before a {kind} is called a subtype, compare within one kernel and scanner.")

@@ -56,7 +56,9 @@ def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) 
             svg.axis_y(frame, svg.ticks(*frame.y)),
             _epochs(frame, lines),
             svg.polyline(frame, points, "curve"),
-            Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/><text class="strong" x="{:.1f}" y="{:.1f}" dy=".32em">{}</text>').format(
+            Markup(
+                '<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/><text class="strong" x="{:.1f}" y="{:.1f}" dy=".32em">{}</text>'
+            ).format(
                 frame.at_x(last_x), frame.at_y(last_y), frame.at_x(last_x) + 8, frame.at_y(last_y), svg.short(last_y, 2)
             ),
         ]

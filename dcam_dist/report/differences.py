@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.evaluation.association.groups import GroupSummary, GroupTest, describe, group_test, q_values
 from dcam_dist.report.variables import Variable
+from dcam_dist.report.words import number
 
 SHOWN_LEVELS = 8
 
@@ -18,14 +19,14 @@ class Difference:
 
     Attributes:
         variable: Which.
-        cells: What each class has: median and quartiles, or the shares of the levels.
+        cells: What each class has: median and quartiles; or its most frequent levels, and nothing.
         summaries: The same as numbers.
         test: Over all classes.
         q_value: Among all that are tested together; NaN without a test.
     """
 
     variable: Variable
-    cells: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
     summaries: tuple[GroupSummary, ...]
     test: GroupTest
     q_value: float
@@ -55,7 +56,7 @@ def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], cla
     found = []
     for variable, test, q_value in zip(variables, tests, q_N, strict=True):
         summaries = describe(variable.values_N, cluster_N, classes)
-        cells = tuple(in_words(variable, summary) for summary in summaries)
+        cells = tuple(_parts(variable, summary) for summary in summaries)
         found.append(Difference(variable, cells, summaries, test, float(q_value)))
     return tuple(found)
 
@@ -73,13 +74,15 @@ def against_others(variable: Variable, cluster_N: NDArray[np.int64], class_id: i
 
 def in_words(variable: Variable, summary: GroupSummary) -> str:
     """Median and quartiles, or the levels with their cases, the most frequent first; a dash for no case."""
+    return " ".join(_parts(variable, summary)).strip()
+
+
+def _parts(variable: Variable, summary: GroupSummary) -> tuple[str, str]:
     if not summary.n:
-        return "–"
+        return "–", ""
     if variable.numeric:
-        median, low, high = (
-            f"{value:.{variable.digits}f}".replace("-", "−") for value in (summary.median, summary.lower, summary.upper)
-        )
-        return f"{median} [{low}, {high}]"
+        median, low, high = (number(value, variable.digits) for value in (summary.median, summary.lower, summary.upper))
+        return median, f"[{low}, {high}]"
     levels = sorted(((count, level) for level, count in summary.counts.items() if count), key=lambda pair: -pair[0])
     more = f" · {len(levels) - SHOWN_LEVELS} more" if len(levels) > SHOWN_LEVELS else ""
-    return " · ".join(f"{level} {count}" for count, level in levels[:SHOWN_LEVELS]) + more
+    return " · ".join(f"{level} {count}" for count, level in levels[:SHOWN_LEVELS]) + more, ""

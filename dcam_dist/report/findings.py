@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dcam_dist.report.facts import Facts, accuracy
 from dcam_dist.report.steadiness import TRUSTED
 from dcam_dist.report.verdicts import CROWDED
+from dcam_dist.report.words import listed, percent
 
 FEW_CASES = 10
 """Fewer training cases for each class than this are few."""
@@ -38,7 +39,7 @@ def _spread(facts: Facts) -> Iterator[Finding]:
         title = facts.names.titles[int(facts.size_K.argmax())]
         yield Finding(
             "collapse",
-            f"{title.capitalize()} holds {facts.size_K.max() / total:.0%} of the training cases: the {kind}s have "
+            f"{title.capitalize()} holds {percent(facts.size_K.max() / total)} of the training cases: the {kind}s have "
             "collapsed, or the cohort is of one kind.",
         )
     if empty := [title for title, size in zip(facts.names.titles, facts.size_K, strict=True) if not size]:
@@ -49,8 +50,8 @@ def _scanner(facts: Facts) -> Iterator[Finding]:
     for one in facts.confounding.pure:
         yield Finding(
             "one_scanner",
-            f"{facts.names.titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({one.share:.0%} of its "
-            f"cases, {one.elsewhere:.0%} of the others): it may be a way of scanning, not of being ill.",
+            f"{facts.names.titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({percent(one.share)} of its "
+            f"cases, {percent(one.elsewhere)} of the others): it may be a way of scanning, not of being ill.",
         )
 
 
@@ -70,13 +71,13 @@ def _scores(facts: Facts) -> Iterator[Finding]:
     if own is not None and before is not None and own <= before:
         yield Finding(
             "not_learnt",
-            f"On {split} the trained network agrees with the labels no better ({own:.0%}) than the same network with "
-            f"random weights ({before:.0%}): training has made clusters tidier at most, not truer.",
+            f"On {split} the trained network agrees with the labels no better ({percent(own)}) than the same network with "
+            f"random weights ({percent(before)}): training has made clusters tidier at most, not truer.",
         )
     if facts.disagreement is not None and facts.disagreement > DISAGREEMENT:
         yield Finding(
             "head_disagrees",
-            f"For {facts.disagreement:.0%} of the cases the head answers another {facts.names.kind} than the nearest "
+            f"For {percent(facts.disagreement)} of the cases the head answers another {facts.names.kind} than the nearest "
             "centroid. The maps are the head's: of these cases they show another cluster's pattern.",
         )
 
@@ -87,7 +88,8 @@ def _steady(facts: Facts) -> Iterator[Finding]:
     pairs = zip(facts.names.titles, facts.steadiness.jaccard_K, strict=True)
     if loose := [title for title, value in pairs if value < TRUSTED]:
         yield Finding(
-            "unstable", f"On resamples of the cases {listed(loose)} dissolve{'s' if len(loose) == 1 else ''}: do not build on them."
+            "unstable",
+            f"On resamples of the cases {listed(loose)} {'dissolves: do not build on it' if len(loose) == 1 else 'dissolve: do not build on them'}.",
         )
 
 
@@ -96,17 +98,16 @@ def _cases(facts: Facts) -> Iterator[Finding]:
     small = [t for t, size in zip(facts.names.titles, facts.size_K, strict=True) if 0 < size < SMALL_CLUSTER]
     if total < FEW_CASES * classes or small:
         sizes = f" Fewer than {SMALL_CLUSTER} are in {listed(small)}." if small else ""
-        yield Finding("few_cases", f"{total} training cases for {classes} {kind}s are few: no test here can show much.{sizes}")
+        yield Finding(
+            "few_cases", f"{total} training cases for {classes} {kind}s are few: no test here can show much.{sizes}"
+        )
     if facts.set_aside:
-        yield Finding("set_aside", f"Training went on without {facts.set_aside} cases whose stored volumes are damaged.")
+        yield Finding(
+            "set_aside", f"Training went on without {facts.set_aside} cases whose stored volumes are damaged."
+        )
     if facts.quarantined:
         yield Finding(
             "quarantined", f"Ingest set {facts.quarantined} scans aside; quality.html beside the cohort says why."
         )
     if facts.unreadable:
         yield Finding("unreadable", f"The volumes of {listed(facts.unreadable)} are damaged, so they are not shown.")
-
-
-def listed(names: list[str] | tuple[str, ...]) -> str:
-    """Some names in a sentence."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

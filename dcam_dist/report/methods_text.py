@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dcam_dist.config import Config
 from dcam_dist.report.steadiness import RESAMPLES, SEEDS
+from dcam_dist.report.words import percent
 
 CITATION = (
     "Xie W, Jacobs C, van Ginneken B. Deep Clustering Activation Maps for Emphysema Subtyping. "
@@ -69,8 +70,14 @@ def _learning(config: Config, epochs: int) -> str:
     if config.method == "supervised":
         return f"The head gave one of {classes} grades; classes were drawn {_balance(config)}."
     kept = clustering.pca_components
-    axes = f"the axes that hold {kept:.0%} of the variance" if isinstance(kept, float) and kept < 1 else f"{kept} axes"
-    options = [word for word, on in (("whitened", clustering.whiten), ("scaled to unit length", clustering.l2_normalize)) if on]
+    axes = (
+        f"the axes that hold {percent(kept)} of the variance"
+        if isinstance(kept, float) and kept < 1
+        else f"{kept} axes"
+    )
+    options = [
+        word for word, on in (("whitened", clustering.whiten), ("scaled to unit length", clustering.l2_normalize)) if on
+    ]
     shaped = f", {' and '.join(options)}" if options else ""
     return (
         f"Before each epoch the features of all training scans were standardised, reduced by PCA to {axes}{shaped}, and "
@@ -96,7 +103,9 @@ def _judging(config: Config) -> str:
 
 def _software(versions: Mapping[str, str]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "dcam-dist")
-    return f"The analysis was made with dcam_dist {versions.get('dcam-dist', '')} ({named}), which implements {CITATION}"
+    return (
+        f"The analysis was made with dcam_dist {versions.get('dcam-dist', '')} ({named}), which implements {CITATION}"
+    )
 
 
 def _balance(config: Config) -> str:

@@ -12,7 +12,7 @@ from dcam_dist.maps.scene import Scene
 
 PANEL_PX = 250
 QUALITY = 80
-_DPI = 100
+_DPI = 170
 
 
 def case_picture(scene: Scene, class_id: int) -> tuple[str, int, int]:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from dcam_dist.maps.compute import MappedCase, softmax
+from dcam_dist.metrics.core_peel import peel_of
 
 REGIONS = ("upper", "middle", "lower", "core", "peel")
-PEEL_MM = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class RegionShares:
 def region_masks(lungs_DHW: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> dict[str, NDArray[np.bool_]]:
     """The regions of a lung mask with canonical axes (z inferior → superior).
 
-    Upper, middle and lower are equal thirds of the height of the lungs' extent; the peel is what lies within ``PEEL_MM``
-    of the surface of the lungs, the core the rest.
+    Upper, middle and lower are equal thirds of the height of the lungs' extent; the peel is ``core_peel``'s layer along
+    the surface of the lungs, the core the rest.
 
     Args:
         lungs_DHW: bool.
@@ -40,13 +39,12 @@ def region_masks(lungs_DHW: NDArray[np.bool_], spacing_mm: tuple[float, float, f
     level = np.flatnonzero(lungs_DHW.any(axis=(1, 2)))
     third_D = np.zeros(len(lungs_DHW), dtype=np.int64)
     third_D[level[0] : level[-1] + 1] = 3 * np.arange(level[-1] - level[0] + 1) // (level[-1] - level[0] + 1)
-    # a border of air, so that lungs at the edge of the grid have a surface there
-    deep = ndimage.distance_transform_edt(np.pad(lungs_DHW, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    peel = peel_of(lungs_DHW, spacing_mm)
     thirds = {
         name: lungs_DHW & (third_D == number)[:, None, None]
         for name, number in zip(("lower", "middle", "upper"), range(3), strict=True)
     }
-    return thirds | {"core": lungs_DHW & (deep > PEEL_MM), "peel": lungs_DHW & (deep <= PEEL_MM)}
+    return thirds | {"core": lungs_DHW & ~peel, "peel": peel}
 
 
 def region_shares(mapped: MappedCase, class_id: int) -> dict[str, tuple[float, float]]:

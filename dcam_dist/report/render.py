@@ -8,7 +8,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from math import isfinite
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,10 +16,10 @@ from markupsafe import Markup
 from dcam_dist.maps.style import winner_colours
 from dcam_dist.report.build import Report
 from dcam_dist.report.case_data import SHAPES, inert_json
-from dcam_dist.report.confounding import p_in_words
 from dcam_dist.report.legend import map_scale
-from dcam_dist.report.regions import PEEL_MM
+from dcam_dist.metrics.core_peel import PEEL_MM
 from dcam_dist.report.steadiness import STABLE, TRUSTED, jaccard_in_words
+from dcam_dist.report.words import number, p_value, percent
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -79,24 +78,6 @@ def _environment() -> Environment:
     )
     environment.filters |= {"number": number, "p_value": p_value, "stays": jaccard_in_words, "percent": percent}
     return environment
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A number as readers see it, with a true minus sign; a dash for none."""
-    if value is None or not isfinite(value):
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
-
-
-def percent(value: float | None) -> str:
-    """A share in whole percent; a dash for none."""
-    return "–" if value is None or not isfinite(value) else f"{100 * value:.0f} %"
-
-
-def p_value(value: float) -> str:
-    """A p- or q-value without its sign of equality; a dash for none."""
-    return p_in_words(value).removeprefix("= ") if isfinite(value) else "–"
 
 
 def _own(name: str) -> str:

@@ -14,7 +14,15 @@ from dcam_dist.report.study import Study
 from dcam_dist.runs.places import places
 from dcam_dist.runs.provenance import versions
 
-_PATHS = ("output", "data.cohort", "data.stage", "training.deepspeed_config", "training.mlflow", "patterns.scratch", "ingest.lungmask_weights")
+_PATHS = (
+    "output",
+    "data.cohort",
+    "data.stage",
+    "training.deepspeed_config",
+    "training.mlflow",
+    "patterns.scratch",
+    "ingest.lungmask_weights",
+)
 """Settings that hold a path of somebody's machine."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.maps.compute import Floats
+from dcam_dist.report.words import percent
 
 NEIGHBOURS = 15
 FEWEST_CASES = 10
@@ -51,7 +52,9 @@ def _first_axes(points_NP: Floats) -> Plane:
     """The two directions of largest variance within the space, with their shares of it."""
     centred_NP = (points_NP - points_NP.mean(axis=0)).astype(np.float64)
     _, singular_P, direction_PP = np.linalg.svd(centred_NP, full_matrices=False)
-    direction_PP *= np.where(direction_PP[np.arange(len(direction_PP)), np.abs(direction_PP).argmax(axis=1)] < 0, -1, 1)[:, None]
+    direction_PP *= np.where(
+        direction_PP[np.arange(len(direction_PP)), np.abs(direction_PP).argmax(axis=1)] < 0, -1, 1
+    )[:, None]
     points_N2 = np.zeros((len(points_NP), 2))
     both = centred_NP @ direction_PP[:2].T
     points_N2[:, : both.shape[1]] = both
@@ -59,7 +62,7 @@ def _first_axes(points_NP: Floats) -> Plane:
     power = singular_P**2
     if power.sum() > 0:
         share[: min(2, len(power))] = power[:2] / power.sum()
-    axes = f"axis 1 ({share[0]:.0%} of the variance)", f"axis 2 ({share[1]:.0%})"
+    axes = f"axis 1 ({percent(share[0])} of the variance)", f"axis 2 ({percent(share[1])})"
     return Plane("pca", "PCA", axes, points_N2)
 
 

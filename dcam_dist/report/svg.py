@@ -65,10 +65,13 @@ def padded(values: Sequence[float], share: float = 0.08) -> tuple[float, float]:
     return low - room, high + room
 
 
-def axis_y(frame: Frame, at: Sequence[float], digits: int | None = None) -> Markup:
-    """Faint lines across the plot with numbers at their left."""
+def axis_y(frame: Frame, at: Sequence[float]) -> Markup:
+    """Faint lines across the plot with numbers at their left, all with the decimals that one of them needs."""
+    digits = max((len(f"{y:.6g}".partition(".")[2]) for y in at), default=0)
     lines = (
-        Markup('<line class="rule" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="end" x="{}" y="{}" dy=".32em">{}</text>').format(
+        Markup(
+            '<line class="rule" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="end" x="{}" y="{}" dy=".32em">{}</text>'
+        ).format(
             *(_n(v) for v in (frame.left, frame.right, frame.at_y(y), frame.at_y(y), frame.left - 6, frame.at_y(y))),
             short(y, digits),
         )

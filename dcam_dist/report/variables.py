@@ -102,11 +102,17 @@ def column(name: str, texts: Sequence[str]) -> Variable | None:
     if all(number is not None for number, text in zip(numbers, texts, strict=True) if text):
         values = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
         if len(np.unique(values[~np.isnan(values)])) >= FEWEST_NUMBERS:
-            return Variable(name, "", 1, values)
+            return Variable(name, "", decimals(values), values)
     levels = Counter(given)
     if len(levels) > MOST_LEVELS or (len(levels) > 2 and 2 * len(levels) > len(given)):
         return None
     return Variable(name, "", 0, np.array(list(texts), dtype=object).astype(str))
+
+
+def decimals(values_N: NDArray[np.float64]) -> int:
+    """So many that values of a column can be told apart, and no more."""
+    spread = float(np.nanmax(values_N) - np.nanmin(values_N))
+    return next((digits for digits, from_here_on in enumerate((50.0, 5.0, 0.5)) if spread >= from_here_on), 3)
 
 
 def _number(text: str) -> float | None:

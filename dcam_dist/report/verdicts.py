@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dcam_dist.report.confounding import p_in_words
 from dcam_dist.report.facts import Facts, accuracy
 from dcam_dist.report.steadiness import TRUSTED
+from dcam_dist.report.words import p_in_words, percent
 from dcam_dist.runs.metrics_lines import CROWDED_SHARE
 
 Tone = Literal["good", "doubt", "bad", "open"]
@@ -46,8 +46,8 @@ def chance(facts: Facts) -> Verdict:
         return Verdict(question, "open", "no labels", "Without labels nothing can be said of agreement with them.")
     above = scores.clustering_accuracy > scores.null_p95
     text = (
-        f"On {split}, {scores.clustering_accuracy:.0%} of {scores.labelled} labelled cases agree with their "
-        f"{facts.names.kind}; shuffled labels reach {scores.null_p95:.0%} in one of twenty tries "
+        f"On {split}, {percent(scores.clustering_accuracy)} of {scores.labelled} labelled cases agree with their "
+        f"{facts.names.kind}; shuffled labels reach {percent(scores.null_p95)} in one of twenty tries "
         f"(p {p_in_words(scores.null_p_value)})."
     )
     return Verdict(question, "good" if above else "bad", "yes" if above else "no", text)
@@ -60,7 +60,7 @@ def simpler(facts: Facts) -> Verdict | None:
     if own is None or not rivals:
         return None
     name, best = max(rivals.items(), key=lambda item: item[1])
-    text = f"{name} alone, without a network, reaches {best:.0%} on {split}; this run {own:.0%}."
+    text = f"{name} alone, without a network, reaches {percent(best)} on {split}; this run {percent(own)}."
     tone: Tone = "good" if own > best else "bad"
     return Verdict("Better than densitometry?", tone, "yes" if own > best else "no", text)
 
@@ -71,7 +71,7 @@ def learnt(facts: Facts) -> Verdict | None:
     own, before = accuracy(facts.own, split), accuracy(facts.untrained, split)
     if own is None or before is None:
         return None
-    text = f"The same network with random weights, clustered in the same way, reaches {before:.0%} on {split}; trained {own:.0%}."
+    text = f"The same network with random weights, clustered in the same way, reaches {percent(before)} on {split}; trained {percent(own)}."
     tone: Tone = "good" if own > before else "bad"
     return Verdict("Better than untrained?", tone, "yes" if own > before else "no", text)
 
@@ -84,7 +84,9 @@ def spread_out(facts: Facts) -> Verdict:
         return Verdict(question, "open", "no cases", "No training case has a class.")
     share, empty = facts.size_K.max() / total, int((facts.size_K == 0).sum())
     largest = facts.names.titles[int(facts.size_K.argmax())]
-    text = f"The largest, {largest}, holds {share:.0%} of {total} training cases; {empty or 'none'} of them is empty."
+    text = (
+        f"The largest, {largest}, holds {percent(share)} of {total} training cases; {empty or 'none'} of them is empty."
+    )
     if share > CROWDED:
         return Verdict(question, "bad", "collapsed" if share > CROWDED_SHARE else "nearly collapsed", text)
     return Verdict(question, "doubt" if empty else "good", "not all" if empty else "yes", text)
@@ -102,7 +104,9 @@ def again(facts: Facts) -> Verdict | None:
         f"[{spread.low:.2f}, {spread.high:.2f}]; {dissolving} of {len(found.jaccard_K)} dissolve."
     )
     if spread.median >= TRUSTED:
-        return Verdict("Do they come again?", "doubt" if dissolving else "good", "in part" if dissolving else "yes", text)
+        return Verdict(
+            "Do they come again?", "doubt" if dissolving else "good", "in part" if dissolving else "yes", text
+        )
     return Verdict("Do they come again?", "bad", "no", text)
 
 

@@ -24,7 +24,10 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
 )
-_WEBGL = {True: ("--use-angle=swiftshader", "--enable-unsafe-swiftshader"), False: ("--disable-gpu", "--disable-3d-apis")}
+_WEBGL = {
+    True: ("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    False: ("--disable-gpu", "--disable-3d-apis"),
+}
 PATIENCE_S = 60.0
 
 

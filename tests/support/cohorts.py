@@ -36,7 +36,9 @@ def make_cohort(
             native=geometry,
             grid=geometry,
             covariates={"kernel": "B"},
-            densitometry=densitometry(hu, mask, geometry),
+            densitometry={
+                name: value for name, value in densitometry(hu, mask, geometry).items() if np.isfinite(value)
+            },
         )
         write_case(path, record, VolumeLevels(hu, mask, hu, mask))
         records.append(record)

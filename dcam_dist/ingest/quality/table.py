@@ -92,7 +92,7 @@ def table_of(rows: Sequence[Row]) -> str:
     names = list(_cells(Row("", "accepted"), further))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_plain(name) for name in names])
+    writer.writerow([plain_text(name) for name in names])
     writer.writerows(_cells(row, further).values() for row in rows)
     return stream.getvalue()
 
@@ -117,11 +117,12 @@ def _cells(row: Row, further: Sequence[str]) -> dict[str, str]:
         **{name: _number(row.measures.get(name)) for name in MEASURE_FIELDS},
         **{f"scan_{axis}": str(size) for axis, size in zip("zyx", row.scan_shape or ("", "", ""), strict=True)},
     }
-    covariates = {f"covariate_{name}": _plain(row.covariates.get(name, "")) for name in further}
-    return {name: _plain(text) for name, text in texts.items()} | numbers | covariates
+    covariates = {f"covariate_{name}": plain_text(row.covariates.get(name, "")) for name in further}
+    return {name: plain_text(text) for name, text in texts.items()} | numbers | covariates
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Text for a cell of a CSV file: in one line, and nothing that a spreadsheet would take for a formula."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable if _is_number(printable) else _FORMULA.sub(r"\1\2'", printable)
 

@@ -65,11 +65,10 @@
     const reach = [1e-9, 1e-9];
     for (const point of plane.xy) if (point) point.forEach((value, axis) => { reach[axis] = Math.max(reach[axis], Math.abs(value)); });
     const scale = Math.min((width - 48) / (2 * reach[0]), (height - 48) / (2 * reach[1]));
-    const stretch = [(width - 48) / (2 * reach[0]), (height - 48) / (2 * reach[1])].map((value) => Math.min(value, 3 * scale));
     const edge = style("--edge"), quiet = style("--quiet"), back = style("--raised");
     places = [];
     plane.xy.forEach((point, row) => {
-      if (point) places.push([row, width / 2 + point[0] * stretch[0], height / 2 - point[1] * stretch[1]]);
+      if (point) places.push([row, width / 2 + point[0] * scale, height / 2 - point[1] * scale]);
     });
     const paint = ([row, x, y], dim) => {
       const k = colouring.of[row];

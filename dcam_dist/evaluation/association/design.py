@@ -1,0 +1,94 @@
+"""What models of cluster effects share: the cases they can use, and the columns of their matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from dcam_dist.evaluation.association.columns import Variable
+from dcam_dist.evaluation.association.groups import FEW, Floats, Ids, present
+
+CASES_PER_TERM = 2
+"""With fewer cases than so many a coefficient there is no model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The right-hand side of a model, without a constant.
+
+    Attributes:
+        used_N: The cases that the model uses: in a cluster that takes part, and complete.
+        matrix_MP: Their rows: one column for each cluster but the reference, then those of the adjustment.
+        clusters: The clusters of the first columns, from 0.
+        reference: The cluster that they are compared with.
+        terms: Names of the columns of the adjustment.
+        note: Why there is no model, else empty.
+    """
+
+    used_N: NDArray[np.bool_]
+    matrix_MP: Floats
+    clusters: tuple[int, ...]
+    reference: int
+    terms: tuple[str, ...]
+    note: str = ""
+
+
+def design_of(
+    complete_N: NDArray[np.bool_], cluster_N: Ids, adjust: Sequence[Variable], reference_order: Sequence[int]
+) -> Design:
+    """The design of cluster effects adjusted for covariates.
+
+    A cluster with fewer than ``FEW`` complete cases does not take part.
+
+    Args:
+        complete_N: Cases with an outcome.
+        cluster_N: Cluster ids from 0.
+        adjust: Covariates; of a categorical one, the first level is the reference.
+        reference_order: Clusters, the one that is wanted as the reference first.
+    """
+    for variable in adjust:
+        complete_N = complete_N & present(variable.values_N)
+    sizes = {cluster: int((complete_N & (cluster_N == cluster)).sum()) for cluster in reference_order}
+    taking_part = [cluster for cluster in reference_order if sizes[cluster] >= FEW]
+    used_N = complete_N & np.isin(cluster_N, taking_part)
+    if len(taking_part) < 2:
+        note = f"fewer than two clusters with {FEW} complete cases"
+        return Design(used_N, np.zeros((int(used_N.sum()), 0)), (), -1, (), note)
+    reference, others = taking_part[0], tuple(sorted(taking_part[1:]))
+    columns = [(cluster_N[used_N] == cluster).astype(np.float64) for cluster in others]
+    terms: list[str] = []
+    for variable in adjust:
+        for term, column_M in _columns_of(variable, used_N):
+            terms.append(term)
+            columns.append(column_M)
+    matrix_MP = np.column_stack(columns)
+    return Design(used_N, matrix_MP, others, reference, tuple(terms), _fault(matrix_MP))
+
+
+def _columns_of(variable: Variable, used_N: NDArray[np.bool_]) -> list[tuple[str, Floats]]:
+    values_M = variable.values_N[used_N]
+    if variable.kind == "numeric":
+        return [(variable.name, values_M.astype(np.float64))]
+    levels = sorted(set(values_M.tolist()))
+    return [(f"{variable.name} = {level}", (values_M == level).astype(np.float64)) for level in levels[1:]]
+
+
+def _fault(matrix_MP: Floats) -> str:
+    cases, terms = matrix_MP.shape
+    if cases < CASES_PER_TERM * (terms + 1):
+        return f"{cases} complete cases for {terms + 1} coefficients"
+    spread_P = matrix_MP.std(axis=0)
+    scaled = (matrix_MP - matrix_MP.mean(axis=0)) / np.where(spread_P > 0, spread_P, 1)
+    if np.linalg.matrix_rank(scaled) < terms:
+        return "clusters and covariates cannot be told apart (collinear or constant among the complete cases)"
+    return ""
+
+
+def wald(estimate_P: Floats, covariance_PP: Floats, df_residual: float | None) -> tuple[float, float]:
+    """Statistic and p of all estimates being 0: F with the residual degrees of freedom, or chi-square without."""
+    chi2 = float(estimate_P @ np.linalg.solve(covariance_PP, estimate_P))
+    if df_residual is None:
+        return chi2, float(stats.chi2.sf(chi2, len(estimate_P)))
+    return chi2 / len(estimate_P), float(stats.f.sf(chi2 / len(estimate_P), len(estimate_P), df_residual))
