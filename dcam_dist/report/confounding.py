@@ -165,8 +165,8 @@ def _in_words(strong: Sequence[Difference], pure: Sequence[PureCluster], titles:
     if strong:
         parts.append(f"Confounded: {kind}s go with {_named(strong)}.")
     parts += [
-        f"{titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({percent(one.share)}, elsewhere "
-        f"{percent(one.elsewhere)})."
+        f"{titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({percent(one.share)}, "
+        f"elsewhere {percent(one.elsewhere)})."
         for one in pure
     ]
     parts.append(f"Before a {kind} is called a subtype, compare within one kernel and scanner.")

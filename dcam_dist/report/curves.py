@@ -57,7 +57,8 @@ def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) 
             _epochs(frame, lines),
             svg.polyline(frame, points, "curve"),
             Markup(
-                '<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/><text class="strong" x="{:.1f}" y="{:.1f}" dy=".32em">{}</text>'
+                '<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/>'
+                '<text class="strong" x="{:.1f}" y="{:.1f}" dy=".32em">{}</text>'
             ).format(
                 frame.at_x(last_x), frame.at_y(last_y), frame.at_x(last_x) + 8, frame.at_y(last_y), svg.short(last_y, 2)
             ),
@@ -89,7 +90,8 @@ def _sizes(lines: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Chart |
             below += size
     ends = _end_labels(frame, told[-1]["cluster_sizes"], titles)
     drawn = svg.joined([svg.axis_y(frame, svg.ticks(*frame.y)), *bars, ends, _epochs(frame, lines)])
-    label = f"Cases of each cluster at the last clustering within training: {', '.join(map(str, told[-1]['cluster_sizes']))}"
+    last = ", ".join(map(str, told[-1]["cluster_sizes"]))
+    label = f"Cases of each cluster at the last clustering within training: {last}"
     note = "from below, cluster 1 first; one that swallows the others is a collapse"
     return Chart("Cluster sizes", note, svg.picture(WIDTH, HEIGHT, label, drawn))
 

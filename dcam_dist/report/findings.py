@@ -50,8 +50,8 @@ def _scanner(facts: Facts) -> Iterator[Finding]:
     for one in facts.confounding.pure:
         yield Finding(
             "one_scanner",
-            f"{facts.names.titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} ({percent(one.share)} of its "
-            f"cases, {percent(one.elsewhere)} of the others): it may be a way of scanning, not of being ill.",
+            f"{facts.names.titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} "
+            f"({percent(one.share)} of its cases, {percent(one.elsewhere)} of the others): it may be a way of scanning, not of being ill.",
         )
 
 
@@ -71,14 +71,14 @@ def _scores(facts: Facts) -> Iterator[Finding]:
     if own is not None and before is not None and own <= before:
         yield Finding(
             "not_learnt",
-            f"On {split} the trained network agrees with the labels no better ({percent(own)}) than the same network with "
-            f"random weights ({percent(before)}): training has made clusters tidier at most, not truer.",
+            f"On {split} the trained network agrees with the labels no better ({percent(own)}) than the same network "
+            f"with random weights ({percent(before)}): training has made clusters tidier at most, not truer.",
         )
     if facts.disagreement is not None and facts.disagreement > DISAGREEMENT:
         yield Finding(
             "head_disagrees",
-            f"For {percent(facts.disagreement)} of the cases the head answers another {facts.names.kind} than the nearest "
-            "centroid. The maps are the head's: of these cases they show another cluster's pattern.",
+            f"For {percent(facts.disagreement)} of the cases the head answers another {facts.names.kind} than the "
+            "nearest centroid. The maps are the head's: of these cases they show another cluster's pattern.",
         )
 
 
@@ -87,10 +87,8 @@ def _steady(facts: Facts) -> Iterator[Finding]:
         return
     pairs = zip(facts.names.titles, facts.steadiness.jaccard_K, strict=True)
     if loose := [title for title, value in pairs if value < TRUSTED]:
-        yield Finding(
-            "unstable",
-            f"On resamples of the cases {listed(loose)} {'dissolves: do not build on it' if len(loose) == 1 else 'dissolve: do not build on them'}.",
-        )
+        end = "dissolves: do not build on it" if len(loose) == 1 else "dissolve: do not build on them"
+        yield Finding("unstable", f"On resamples of the cases {listed(loose)} {end}.")
 
 
 def _cases(facts: Facts) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ def map_scale(kind: str) -> Markup:
     width = _WIDTH / _STEPS
     bars = [
         Markup('<rect x="{:.1f}" y="4" width="{:.1f}" height="12" fill="#{:02x}{:02x}{:02x}"/>').format(
-            20 + place * width, width + 0.4, *(int(round(255 * value)) for value in colour)
+            20 + place * width, width + 0.4, *(round(255 * float(value)) for value in colour)
         )
         for place, colour in enumerate(colours_N3)
     ]

@@ -61,7 +61,8 @@ def _network(config: Config, epochs: int) -> str:
         f"Features came from {_NETWORKS[config.method]} ({size}, {network.norm} normalization). It was trained for "
         f"{epochs} epochs{patches} with {name}, {rates}, {optimizer.schedule} schedule, weight decay "
         f"{optimizer.weight_decay:g}, batches of {training.batch_size} scans and {training.passes} "
-        f"pass{'es' if training.passes > 1 else ''} over the training scans an epoch, in {network.precision} arithmetic."
+        f"pass{'es' if training.passes > 1 else ''} over the training scans an epoch, in {network.precision} "
+        "arithmetic."
     )
 
 
@@ -80,23 +81,23 @@ def _learning(config: Config, epochs: int) -> str:
     ]
     shaped = f", {' and '.join(options)}" if options else ""
     return (
-        f"Before each epoch the features of all training scans were standardised, reduced by PCA to {axes}{shaped}, and "
-        f"clustered by k-means ({classes} clusters, {clustering.init}, {clustering.restarts} starts, at most "
-        f"{clustering.iterations} iterations). The clusters were the pseudo-labels of the epoch; a linear head, set to random "
-        f"weights at the start of each epoch, was trained on them together with the network, and pseudo-labels were drawn "
-        f"{_balance(config)}. After epoch {epochs} the scans were clustered once more; a new scan belongs to the nearest "
-        "centroid. Deep clustering activation maps are the head applied to the features of each voxel."
+        f"Before each epoch the features of all training scans were standardised, reduced by PCA to {axes}{shaped}, "
+        f"and clustered by k-means ({classes} clusters, {clustering.init}, {clustering.restarts} starts, at most "
+        f"{clustering.iterations} iterations). The clusters were the pseudo-labels of the epoch; a linear head, set to "
+        "random weights at the start of each epoch, was trained on them together with the network, and pseudo-labels "
+        f"were drawn {_balance(config)}. After epoch {epochs} the scans were clustered once more; a new scan belongs to the "
+        "nearest centroid. Deep clustering activation maps are the head applied to the features of each voxel."
     )
 
 
 def _judging(config: Config) -> str:
     judged = config.evaluation
     return (
-        "Clusters were matched to the labels one to one on the training split (Hungarian method), and the matching was held "
-        f"fixed on the test split. Accuracy is given with a 95 % bootstrap interval over cases ({judged.bootstrap} resamples) "
-        f"and beside its permutation null ({judged.permutations} permutations of the labels, the matching fitted anew for "
-        f"each). Stability was judged with {SEEDS} seeds and {RESAMPLES} bootstrap resamples. Differences between clusters "
-        "were tested by Kruskal-Wallis and chi-square tests (by permutation where cases were few), with false discovery "
+        "Clusters were matched to the labels one to one on the training split (Hungarian method), and the matching was "
+        "held fixed on the test split. Accuracy is given with a 95 % bootstrap interval over cases "
+        f"({judged.bootstrap} resamples) and beside its permutation null ({judged.permutations} permutations of the "
+        f"labels, the matching fitted anew for each). Stability was judged with {SEEDS} seeds and {RESAMPLES} bootstrap "
+        "resamples. Differences between clusters were tested by Kruskal-Wallis and chi-square tests (by permutation where cases were few), with false discovery "
         "rates after Benjamini and Hochberg."
     )
 

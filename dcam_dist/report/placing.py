@@ -1,7 +1,6 @@
 """Where the training cases lie among the classes, and which of them are typical or borderline."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -87,7 +86,7 @@ def margins(far_NK: Floats, class_N: NDArray[np.int64], *, relative: bool) -> ND
     others_NK[rows, class_N] = np.inf
     next_N = others_NK.min(axis=1)
     margin_N = next_N - own_N
-    return margin_N / np.where(next_N > 0, next_N, 1.0) if relative else margin_N
+    return np.asarray(margin_N / np.where(next_N > 0, next_N, 1.0) if relative else margin_N, dtype=np.float64)
 
 
 def choose_shown(placed: Placed) -> tuple[ShownCases, ...]:
@@ -129,6 +128,7 @@ def _by_head(run: RestoredRun, kept: FeatureTable) -> Placed:
     )
 
 
-def _standardised(features_NC: Floats) -> NDArray[Any]:
+def _standardised(features_NC: Floats) -> Floats:
     spread_C = features_NC.std(axis=0)
-    return (features_NC - features_NC.mean(axis=0)) / np.where(spread_C > 0, spread_C, 1)
+    scaled_NC: Floats = (features_NC - features_NC.mean(axis=0)) / np.where(spread_C > 0, spread_C, 1)
+    return scaled_NC

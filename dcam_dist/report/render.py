@@ -14,10 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dcam_dist.maps.style import winner_colours
+from dcam_dist.metrics.core_peel import PEEL_MM
 from dcam_dist.report.build import Report
 from dcam_dist.report.case_data import SHAPES, inert_json
 from dcam_dist.report.legend import map_scale
-from dcam_dist.metrics.core_peel import PEEL_MM
 from dcam_dist.report.steadiness import STABLE, TRUSTED, jaccard_in_words
 from dcam_dist.report.words import number, p_value, percent
 

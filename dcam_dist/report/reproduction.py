@@ -132,7 +132,8 @@ def _state(study: Study) -> Mapping[str, Any]:
 def _commands(config: Config, ranks: int) -> tuple[str, ...]:
     return (
         "dcam-dist ingest SCANS --out COHORT --config config.yaml",
-        f"torchrun --standalone --nproc-per-node {ranks} -m dcam_dist train --config config.yaml data.cohort=COHORT output=RUN",
+        f"torchrun --standalone --nproc-per-node {ranks} -m dcam_dist train "
+        "--config config.yaml data.cohort=COHORT output=RUN",
         "dcam-dist evaluate RUN",
         "dcam-dist maps RUN",
         "dcam-dist report RUN",

@@ -12,7 +12,7 @@ from dcam_dist.metrics import adjusted_rand, match_to_previous
 
 SEEDS, RESAMPLES = 10, 50
 TRUSTED, STABLE = 0.6, 0.85
-"""Mean Jaccard index of a cluster: below the first no cluster to trust, from the second on a stable one (Hennig 2007)."""
+"""Mean Jaccard index of a cluster: below the first not to trust, from the second on stable (Hennig 2007)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,12 +62,12 @@ class Study:
         return len(self.names.titles)
 
     @cached_property
-    def label_N(self) -> Ids:
+    def label_N(self) -> Ids:  # noqa: N802 - an array, like the others
         """Labels of the cases."""
         return np.array([case.label for case in self.cases], dtype=np.int64)
 
     @cached_property
-    def is_train_N(self) -> NDArray[np.bool_]:
+    def is_train_N(self) -> NDArray[np.bool_]:  # noqa: N802
         """Which cases the network was trained on."""
         return np.array([case.split == "train" for case in self.cases], dtype=bool)
 

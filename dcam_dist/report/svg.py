@@ -1,4 +1,4 @@
-"""Small charts as SVG within the page: real text, colours from the page's style, nothing that must be drawn by a script.
+"""Small charts as SVG within the page: real text, colours from the page's style, no script.
 
 Every text goes through ``Markup.format``, which escapes it.
 """

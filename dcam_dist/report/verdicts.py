@@ -71,7 +71,10 @@ def learnt(facts: Facts) -> Verdict | None:
     own, before = accuracy(facts.own, split), accuracy(facts.untrained, split)
     if own is None or before is None:
         return None
-    text = f"The same network with random weights, clustered in the same way, reaches {percent(before)} on {split}; trained {percent(own)}."
+    text = (
+        f"The same network with random weights, clustered in the same way, reaches {percent(before)} on {split}; "
+        f"trained {percent(own)}."
+    )
     tone: Tone = "good" if own > before else "bad"
     return Verdict("Better than untrained?", tone, "yes" if own > before else "no", text)
 
