@@ -5,7 +5,7 @@ from math import isfinite
 
 def percent(share: float | None) -> str:
     """A share in whole percent; a dash for none."""
-    return "–" if share is None or not isfinite(share) else f"{100 * share:.0f} %"
+    return "–" if share is None or not isfinite(share) else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None, digits: int = 2) -> str:
