@@ -1,6 +1,5 @@
 """``report``: gather what was found by a run, and write it as one page."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dcam_dist.errors import DataError, EnvironmentFault
+from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.maps.scene import Scene
 from dcam_dist.report.cards import Card, Seen, cards_of, look_at
 from dcam_dist.report.case_data import case_data
@@ -30,8 +29,6 @@ from dcam_dist.report.verdicts import Verdict, verdicts
 from dcam_dist.report.viewer import ViewerCase, ViewerParts, viewer_parts
 
 REPORT = "report.html"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +92,15 @@ def write_report(run: str | Path, *, cohort: str | Path | None = None, out: str 
         The file.
 
     Raises:
-        UsageError: No finished run or not its cohort.
+        UsageError: No finished run or not its cohort, or no file can be at ``out``.
         DataError: A damaged checkpoint or table, or no training case that can be read.
         EnvironmentFault: The file cannot be written.
     """
     from dcam_dist.report.render import render
 
     path = Path(run) / REPORT if out is None else Path(out)
+    if out is not None:
+        _check_place(path)
     study = open_study(Path(run), None if cohort is None else Path(cohort))
     page = render(gather(study))
     side = path.with_name(f".{path.name}")
@@ -111,6 +110,13 @@ def write_report(run: str | Path, *, cohort: str | Path | None = None, out: str 
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file with --out")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist; make it, or choose another --out")
 
 
 def gather(study: Study) -> Report:

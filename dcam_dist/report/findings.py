@@ -51,7 +51,8 @@ def _scanner(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "one_scanner",
             f"{facts.names.titles[one.class_id].capitalize()} is nearly all {one.variable} {one.value} "
-            f"({percent(one.share)} of its cases, {percent(one.elsewhere)} of the others): it may be a way of scanning, not of being ill.",
+            f"({percent(one.share)} of its cases, {percent(one.elsewhere)} of the others): it may be "
+            "a way of scanning, not of being ill.",
         )
 
 

@@ -85,8 +85,8 @@ def _learning(config: Config, epochs: int) -> str:
         f"and clustered by k-means ({classes} clusters, {clustering.init}, {clustering.restarts} starts, at most "
         f"{clustering.iterations} iterations). The clusters were the pseudo-labels of the epoch; a linear head, set to "
         "random weights at the start of each epoch, was trained on them together with the network, and pseudo-labels "
-        f"were drawn {_balance(config)}. After epoch {epochs} the scans were clustered once more; a new scan belongs to the "
-        "nearest centroid. Deep clustering activation maps are the head applied to the features of each voxel."
+        f"were drawn {_balance(config)}. After epoch {epochs} the scans were clustered once more; a new scan belongs "
+        "to the nearest centroid. Deep clustering activation maps are the head applied to the features of each voxel."
     )
 
 
@@ -96,9 +96,9 @@ def _judging(config: Config) -> str:
         "Clusters were matched to the labels one to one on the training split (Hungarian method), and the matching was "
         "held fixed on the test split. Accuracy is given with a 95 % bootstrap interval over cases "
         f"({judged.bootstrap} resamples) and beside its permutation null ({judged.permutations} permutations of the "
-        f"labels, the matching fitted anew for each). Stability was judged with {SEEDS} seeds and {RESAMPLES} bootstrap "
-        "resamples. Differences between clusters were tested by Kruskal-Wallis and chi-square tests (by permutation where cases were few), with false discovery "
-        "rates after Benjamini and Hochberg."
+        f"labels, the matching fitted anew for each). Stability was judged with {SEEDS} seeds and {RESAMPLES} "
+        "bootstrap resamples. Differences between clusters were tested by Kruskal-Wallis and chi-square tests (by "
+        "permutation where cases were few), with false discovery rates after Benjamini and Hochberg."
     )
 
 

@@ -77,7 +77,9 @@ def test_the_map_is_coloured_by_what_is_chosen(page, written):
     page.ask(CHOOSE.format("plane-colour", 0, "change"))
     assert page.ask(PIXELS) == first
     page.ask("document.querySelector('#plane-legend button').click()")
-    assert page.ask("document.querySelector('#plane-legend button').ariaPressed") == "true" and page.ask(PIXELS) != first
+    assert (
+        page.ask("document.querySelector('#plane-legend button').ariaPressed") == "true" and page.ask(PIXELS) != first
+    )
 
 
 def test_the_map_is_walked_by_keys_and_pointer(page, written):
@@ -123,10 +125,20 @@ def test_every_control_is_reached_by_tab_with_a_visible_focus(page, written):
     reached, visible = [], []
     for _ in range(90):
         press(page, "Tab")
-        reached.append(page.ask("document.activeElement.id || document.activeElement.hash || document.activeElement.tagName"))
+        reached.append(
+            page.ask("document.activeElement.id || document.activeElement.hash || document.activeElement.tagName")
+        )
         visible.append(page.ask("getComputedStyle(document.activeElement).outlineStyle"))
     assert reached[0] == "#main"
-    for wanted in ("#glance", "plane-kind", "plane-colour", "plane-canvas", "cases-search", "cases-class", "cases-next"):
+    for wanted in (
+        "#glance",
+        "plane-kind",
+        "plane-colour",
+        "plane-canvas",
+        "cases-search",
+        "cases-class",
+        "cases-next",
+    ):
         assert wanted in reached, wanted
     at = [place for place, name in enumerate(reached) if name != "BODY"]
     assert all(visible[place] != "none" for place in at)
@@ -144,8 +156,10 @@ def test_the_contents_stay_in_sight_and_follow(page, written):
 def test_on_paper_everything_is_open_and_no_control_is_left(page, written, tmp_path):
     page.show_as(1280, scheme="dark")
     page.open(written)
-    page.ask("addEventListener('beforeprint', () => setTimeout(() => 0)); window.opened = []")
-    page.ask("addEventListener('beforeprint', () => { opened.push(...[...document.querySelectorAll('main details')].map(d => d.open)); })")
+    page.ask(
+        "window.opened = []; addEventListener('beforeprint', () =>"
+        " document.querySelectorAll('main details').forEach(d => opened.push(d.open)))"
+    )
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     assert page.ask("opened.length") > 5 and page.ask("opened.every(Boolean)")

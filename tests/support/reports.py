@@ -57,7 +57,9 @@ def made_up_study(cases: int, *, hostile: bool = False, labelled: bool = True) -
             covariates={
                 "kernel": kernels[int(rng.integers(len(kernels)))],
                 "age": str(int(rng.integers(45, 80))),
-                HOSTILE[1] if hostile else "sex": kernels[int(rng.integers(2))] if hostile else "FM"[int(rng.integers(2))],
+                HOSTILE[1] if hostile else "sex": kernels[int(rng.integers(2))]
+                if hostile
+                else "FM"[int(rng.integers(2))],
             },
             densitometry={"laa950": float(rng.gamma(2, 4)), "mean_hu": float(rng.normal(-850, 20))},
         )
@@ -70,7 +72,11 @@ def made_up_study(cases: int, *, hostile: bool = False, labelled: bool = True) -
     points_NP = (centres_KP[class_N] + rng.normal(0, 1.2, (len(train), 8))).astype(np.float32)
     far_NK = np.linalg.norm(points_NP[:, None] - centres_KP, axis=2).astype(np.float32)
     names = class_names(config)
-    names = replace(names, titles=tuple(f"{title} {HOSTILE[k]}" for k, title in enumerate(names.titles))) if hostile else names
+    names = (
+        replace(names, titles=tuple(f"{title} {HOSTILE[k]}" for k, title in enumerate(names.titles)))
+        if hostile
+        else names
+    )
     cluster_N = rng.integers(6, size=cases)
     cluster_N[train] = class_N
     return Study(

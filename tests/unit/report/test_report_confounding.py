@@ -56,7 +56,9 @@ def test_slices_that_grow_with_the_cluster_are_confounded():
 
 
 def test_a_modest_link_is_told_as_one():
-    mixed = np.where(np.random.default_rng(1).random(60) < 0.4, CLUSTER_N, np.random.default_rng(2).integers(3, size=60))
+    mixed = np.where(
+        np.random.default_rng(1).random(60) < 0.4, CLUSTER_N, np.random.default_rng(2).integers(3, size=60)
+    )
     found = confounding([kernels([f"k{k}" for k in mixed])], CLUSTER_N, TITLES, "cluster")
     assert found.verdict == "some" and found.sentence.startswith("Partly")
 

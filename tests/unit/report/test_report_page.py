@@ -1,10 +1,11 @@
-"""The page: whatever anything is called is text, the policy allows our own scripts alone, thousands of cases stay small."""
+"""The page: whatever anything is called is text, our own scripts run alone, thousands of cases stay small."""
 
 import base64
 import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from support.reports import HOSTILE, made_up_report, made_up_study
@@ -95,7 +96,7 @@ def test_nothing_is_loaded_from_elsewhere(plain):
 def test_headings_are_in_order_and_every_section_has_one(plain):
     levels = [int(tag[1]) for tag, _ in plain.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     ids = [of["id"] for _, of in plain.elements if "id" in of]
     assert len(ids) == len(set(ids))
     for tag, of in plain.elements:

@@ -25,7 +25,9 @@ from dcam_dist.report.variables import Variable, column, variables_of
 
 
 def test_margins_are_0_between_two_centroids_and_1_on_ones_own():
-    far_NK = centroid_distances(np.array([[0.0], [5.0], [2.5], [9.0]], np.float32), np.array([[0.0], [10.0]], np.float32))
+    far_NK = centroid_distances(
+        np.array([[0.0], [5.0], [2.5], [9.0]], np.float32), np.array([[0.0], [10.0]], np.float32)
+    )
     found = margins(far_NK, np.array([0, 0, 0, 1]), relative=True)
     np.testing.assert_allclose(found, [1.0, 0.0, 1 - 2.5 / 7.5, 1 - 1 / 9], atol=1e-6)
 
@@ -50,7 +52,8 @@ def test_columns_are_numbers_or_categories_or_neither():
 def test_a_column_of_names_is_left_out_and_said_so():
     study = made_up_study(40)
     cases = [
-        type(c)(**{**vars(c), "covariates": {**c.covariates, "remark": f"Mrs {row}"}}) for row, c in enumerate(study.cases)
+        type(c)(**{**vars(c), "covariates": {**c.covariates, "remark": f"Mrs {row}"}})
+        for row, c in enumerate(study.cases)
     ]
     found = variables_of(cases)
     assert found.left_out == ("remark",)
@@ -76,7 +79,11 @@ def test_regions_part_the_lungs():
     masks = region_masks(lungs, (5.0, 4.0, 4.0))
     assert (masks["upper"] | masks["middle"] | masks["lower"] == lungs).all()
     assert (masks["core"] | masks["peel"] == lungs).all() and not (masks["core"] & masks["peel"]).any()
-    assert [int(np.flatnonzero(masks[name].any(axis=(1, 2)))[0]) for name in ("lower", "middle", "upper")] == [3, 11, 19]
+    assert [int(np.flatnonzero(masks[name].any(axis=(1, 2)))[0]) for name in ("lower", "middle", "upper")] == [
+        3,
+        11,
+        19,
+    ]
     assert masks["core"][15, 20, 20] and masks["peel"][15, 5, 20]
 
 
@@ -167,7 +174,8 @@ def test_the_configuration_is_told_without_paths():
 def test_pages_of_other_verbs_are_read_as_they_stand(tmp_path):
     page = tmp_path / "association.md"
     page.write_text(
-        "# Association\n\n- 3 rows <b>\n\n## Tests\n\nAll of them.\n\n| name | p |\n| --- | ---: |\n| a\\|b | **0.01** |\n"
+        "# Association\n\n- 3 rows <b>\n\n## Tests\n\nAll of them.\n\n"
+        "| name | p |\n| --- | ---: |\n| a\\|b | **0.01** |\n"
         "| c | < 0.001 |\n"
     )
     first, second = read_findings(page).parts

@@ -82,7 +82,11 @@ def test_a_good_study_has_good_answers_and_no_warning():
         ("All clusters in use?", {"size_K": np.array([95, 5])}, ("bad", "collapsed")),
         ("Do they come again?", {"steadiness": steady(0.9, 0.5)}, ("doubt", "in part")),
         ("Do they come again?", {"steadiness": steady(0.9, 0.9, ari=0.3)}, ("bad", "no")),
-        ("Scanner or subtype?", {"confounding": Confounding("strong", "Confounded.", (), (), ())}, ("bad", "confounded")),
+        (
+            "Scanner or subtype?",
+            {"confounding": Confounding("strong", "Confounded.", (), (), ())},
+            ("bad", "confounded"),
+        ),
         ("Scanner or subtype?", {"confounding": Confounding("some", "Partly.", (), (), ())}, ("doubt", "in part")),
         ("Scanner or subtype?", {"confounding": Confounding("unknown", "?", (), (), ())}, ("open", "not known")),
     ],
@@ -126,6 +130,8 @@ def test_each_warning_appears_where_it_must(code, change):
 
 def test_warnings_name_what_they_are_about():
     said = {one.code: one.text for one in findings(replace(GOOD, confounding=Confounding("strong", "", (), (), PURE)))}
-    assert said["one_scanner"].startswith("Cluster 2 is nearly all kernel B60f (100\xa0% of its cases, 10\xa0% of the others)")
+    assert said["one_scanner"].startswith(
+        "Cluster 2 is nearly all kernel B60f (100\xa0% of its cases, 10\xa0% of the others)"
+    )
     said = {one.code: one.text for one in findings(replace(GOOD, steadiness=steady(0.3, 0.5)))}
     assert "cluster 1 and cluster 2 dissolve: do not build on them" in said["unstable"]
