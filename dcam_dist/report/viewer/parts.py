@@ -50,7 +50,7 @@ def viewer_parts(cases: Sequence[ViewerCase], names: ClassNames, *, budget_bytes
         scale=style.SCALE_LABEL.format(kind=names.kind),
         cases=cases,
         settings=_settings(cases, volumes, names),
-        embedded=[[base64.b64encode(part).decode() for part in (of.ct, of.maps)] for of in volumes],
+        embedded=[[base64.b64encode(part).decode() for part in of.files] for of in volumes],
     )  # fmt: skip
     script = "\n;\n".join(path.read_text("utf-8") for path in (NIIVUE, HERE / "templates" / "viewer.js"))
     return ViewerParts(html, (HERE / "templates" / "viewer.css").read_text("utf-8") + _colours(names), script)

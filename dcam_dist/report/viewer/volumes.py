@@ -19,9 +19,9 @@ FINEST_MM = 2.0
 COARSEST_MM = 32.0
 HU_FLOOR, HU_STEP = -1035.0, 5.0  # to 240 HU in 255 steps: from air to the upper end of the soft-tissue window
 PROBABILITY_STEPS = 254  # 0 is kept for what lies outside the lungs
-# Rough sizes in base64, from phantoms: a byte a voxel for the CT, and for each class a fifth of one. Only the first
+# Rough sizes in base64, from phantoms: a byte a voxel for the CT, and for each class an eighth of one. Only the first
 # guess depends on them; what is made is measured.
-_CT_COST, _MAP_COST = 0.8, 0.15
+_CT_COST, _MAP_COST = 1.0, 0.12
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +32,25 @@ class Volumes:
         geometry: Of the small volumes, canonical axes.
         ct: Gzipped NIfTI, uint8: HU from ``HU_FLOOR`` in steps of ``HU_STEP``.
         maps: Gzipped NIfTI, uint8, one volume a class: 0 outside the lungs, else 1 + 254 times the probability.
+        winner: Gzipped NIfTI, uint8: 0 outside the lungs, else 1 for the first class …: the map largest there.
         start_xyz: A voxel of the lungs where the case's own class is strong, as an index of the files.
     """
 
     geometry: Geometry
     ct: bytes
     maps: bytes
+    winner: bytes
     start_xyz: tuple[int, int, int]
 
     @property
     def base64_bytes(self) -> int:
-        """What both take in a page."""
-        return sum(4 * -(-len(content) // 3) for content in (self.ct, self.maps))
+        """What they take in a page."""
+        return sum(4 * -(-len(content) // 3) for content in self.files)
+
+    @property
+    def files(self) -> tuple[bytes, bytes, bytes]:
+        """CT, maps and winner."""
+        return self.ct, self.maps, self.winner
 
 
 def fit_volumes(cases: Sequence[ViewerCase], budget_bytes: int) -> list[Volumes]:
@@ -53,8 +60,10 @@ def fit_volumes(cases: Sequence[ViewerCase], budget_bytes: int) -> list[Volumes]
     than the scan itself.
 
     Raises:
-        UsageError: When the cases do not fit at ``COARSEST_MM`` either.
+        UsageError: When there are no cases, or they do not fit at ``COARSEST_MM`` either.
     """
+    if not cases:
+        raise UsageError("the viewer: there is no case to show; name at least one")
     spacing_mm = max(FINEST_MM, _first_guess(cases, budget_bytes))
     while spacing_mm <= COARSEST_MM:
         made = [shrink(case, spacing_mm) for case in cases]
@@ -63,7 +72,7 @@ def fit_volumes(cases: Sequence[ViewerCase], budget_bytes: int) -> list[Volumes]
             return made
         spacing_mm *= max(1.04, (size / budget_bytes) ** (1 / 3))
     raise UsageError(
-        f"the viewer: {len(cases)} cases do not fit in {budget_bytes / 1e6:.1f} MB; show fewer cases, or raise the budget"
+        f"the viewer: {len(cases)} cases do not fit in {budget_bytes / 1e6:.1f} MB; show fewer, or raise the budget"
     )
 
 
@@ -73,13 +82,14 @@ def shrink(case: ViewerCase, spacing_mm: float) -> Volumes:
     factors = [min(factor, size) for factor, size in zip(factors, case.native.shape, strict=True)]
     geometry = _coarser(case.native, factors)
     hu_DHW = _block_means(case.hu_DHW, factors)
-    lungs_DHW = _block_means(case.lungs_DHW, factors) >= 0.5  # noqa: PLR2004 - most of a block
-    maps_KDHW = _probabilities(case, geometry, lungs_DHW)
+    lungs_DHW = _block_means(case.lungs_DHW, factors) >= 0.5
+    maps_KDHW, winner_DHW = _probabilities(case, geometry, lungs_DHW)
     stored_hu = np.clip(np.rint((hu_DHW - HU_FLOOR) / HU_STEP), 0, 255).astype(np.uint8)
     return Volumes(
         geometry,
         nifti_gz(stored_hu, geometry, slope=HU_STEP, intercept=HU_FLOOR),
         nifti_gz(maps_KDHW, geometry, slope=1 / PROBABILITY_STEPS, intercept=-1 / PROBABILITY_STEPS),
+        nifti_gz(winner_DHW, geometry, slope=1, intercept=0),
         _start(maps_KDHW[case.cluster]),
     )
 
@@ -110,7 +120,10 @@ def _block_means(values_DHW: NDArray[np.int16] | NDArray[np.bool_], factors: Seq
     return means
 
 
-def _probabilities(case: ViewerCase, geometry: Geometry, lungs_DHW: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _probabilities(
+    case: ViewerCase, geometry: Geometry, lungs_DHW: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Each class's probability and the winner, as they are stored: (K, D, H, W) and (D, H, W)."""
     logits_KN = np.stack(
         [
             resample(to_sitk(dense, case.grid), geometry, interpolation="linear", outside=0)[lungs_DHW]
@@ -119,7 +132,9 @@ def _probabilities(case: ViewerCase, geometry: Geometry, lungs_DHW: NDArray[np.b
     )
     stored = np.zeros((len(logits_KN), *geometry.shape), dtype=np.uint8)
     stored[:, lungs_DHW] = 1 + np.rint(PROBABILITY_STEPS * softmax(logits_KN)).astype(np.uint8)
-    return stored
+    winner = np.zeros(geometry.shape, dtype=np.uint8)
+    winner[lungs_DHW] = 1 + logits_KN.argmax(axis=0)
+    return stored, winner
 
 
 def _start(own_DHW: NDArray[np.uint8]) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@
   const PLANES = { z: "axial", y: "coronal", x: "sagittal" };
   const ROW = 3, GRID = 2, NARROW_PX = 640;
   const [stage, canvas] = [at("stage"), at("canvas")];
-  let nv = null, shown = null, wanted = 0, telling = 0, painting = 0;
+  let nv = null, shown = null, wanted = 0, telling = 0, painting = 0, marked = "";
 
   const unable = (sentence) => {
     at("unable").textContent = sentence;
@@ -55,27 +55,18 @@
     return [outside, outside.map((j) => source[j])];
   };
 
-  const winners = (maps) => {
-    const best = maps[0].slice(), winner = new Uint8Array(best.length);
-    maps.forEach((map, k) => {
-      for (let i = 0; i < map.length; i++) if (map[i] > best[i]) [best[i], winner[i]] = [map[i], k];
-    });
-    return { best, winner };
-  };
-
   const open = async (index) => {
-    const [ctFile, mapsFile] = await Promise.all(JSON.parse(at(`volumes-${index}`).textContent).map(decode));
+    const [ctFile, mapsFile, winnerFile] = await Promise.all(JSON.parse(at(`volumes-${index}`).textContent).map(decode));
     const header = new DataView(ctFile);
     const dims = [42, 44, 46].map((offset) => header.getInt16(offset, true));
     const affine = [280, 296, 312].map((row) => [0, 4, 8, 12].map((column) => header.getFloat32(row + column, true)));
     const size = dims[0] * dims[1] * dims[2];
     const maps = titles.map((_, k) => new Uint8Array(mapsFile, 352 + k * size, size));
-    const ct = new Uint8Array(ctFile, 352, size);
-    const lungsOnly = ct.map((value, i) => (maps[0][i] ? value : 0));
+    const ct = new Uint8Array(ctFile, 352, size), winner = new Uint8Array(winnerFile, 352, size);
     const spacing = [0, 1, 2].map((axis) => Math.hypot(...affine.map((row) => row[axis])));
     return {
-      ...settings.cases[index], index, dims, affine, spacing, maps, ct, lungsOnly, ctFile,
-      ...winners(maps), seam: seam(maps[0], dims), box: bounds(maps[0], dims),
+      ...settings.cases[index], index, dims, affine, spacing, maps, ct, ctFile, winner,
+      seam: seam(maps[0], dims), box: bounds(maps[0], dims),
     };
   };
 
@@ -100,20 +91,24 @@
     const size = opened.ct.length;
     const map = await niivue.NVImage.new(colouredFile(opened.ctFile, size), "map.nii", "gray", 1);
     if (wanted !== index) return;
+    shown = opened;
+    atOnce(() => put(ct, map));
+    stage.removeAttribute("aria-busy");
+  };
+
+  const put = (ct, map) => {
     while (nv.volumes.length) nv.removeVolume(nv.volumes[nv.volumes.length - 1]);
     nv.closeDrawing();
     nv.addVolume(ct);
     nv.addVolume(map);
-    shown = opened;
     nv.createEmptyDrawing();
     offerMaps();
     for (const [axis, n] of [["x", 0], ["y", 1], ["z", 2]]) at(axis).max = shown.dims[n];
     at("note").textContent = shown.note;
     at("size").textContent = shown.spacing.map((step) => step.toFixed(1)).join(" × ") + " mm";
-    arrange();
-    paint();
-    go(shown.start);
-    stage.removeAttribute("aria-busy");
+    aim(shown.start);
+    rearrange();
+    repaint();
   };
 
   const offerMaps = () => {
@@ -141,9 +136,9 @@
     const times = ((stored - 1) / steps) * titles.length;
     const place = limit((Math.log2(times) - ends[0]) / (ends[1] - ends[0]), 0, 1);
     const seen = times >= least ? strength : 0;
-    if (fixed) return rgba(fixed, (seen * fixed[3]) / 255);
-    const opacity = view() === "render" ? place * place : scale.opacity[0] + (scale.opacity[1] - scale.opacity[0]) * place;
-    return rgba(settings.heat[Math.round(255 * place)], seen * opacity);
+    const opacity = fixed ? fixed[3] / 255 : scale.opacity[0] + (scale.opacity[1] - scale.opacity[0]) * place;
+    const in3D = fixed ? 0.12 : 0.25 * place * place; // light goes through many voxels
+    return rgba(fixed ?? settings.heat[Math.round(255 * place)], seen * (view() === "render" ? in3D : opacity));
   };
 
   const table = (fixed) => {
@@ -153,36 +148,53 @@
 
   const coloured = () => {
     const out = new Uint32Array(shown.ct.length), chosen = at("map").value;
-    if (chosen === "none") return out;
     if (chosen === "winner") {
-      const tables = settings.winner.map(table);
-      for (let i = 0; i < out.length; i++) out[i] = tables[shown.winner[i]][shown.best[i]];
-    } else {
+      const tables = settings.winner.map(table), { maps, winner } = shown;
+      for (let i = 0; i < out.length; i++) if (winner[i]) out[i] = tables[winner[i] - 1][maps[winner[i] - 1][i]];
+    } else if (chosen !== "none") {
       const colours = table(null), map = shown.maps[Number(chosen)];
       for (let i = 0; i < out.length; i++) out[i] = colours[map[i]];
     }
+    if (view() === "render") addGhost(out);
     const [outside, inside] = shown.seam;
     for (let i = 0; i < outside.length; i++) out[outside[i]] = out[inside[i]] & 0xffffff;
     return out;
   };
 
-  const paint = () => {
-    if (!shown) return;
+  // In 3D, voxels of the lungs without a colour are grey mist, denser where vessels are.
+  const addGhost = (out) => {
+    const mist = Uint32Array.from({ length: 256 }, (_, stored) => rgba([225, 230, 235], 0.012 + 0.25 * limit((hu.floor + hu.step * stored + 750) / 700, 0, 1)));
+    const lungs = shown.maps[0];
+    for (let i = 0; i < out.length; i++) if (lungs[i] && out[i] >>> 24 < mist[shown.ct[i]] >>> 24) out[i] = mist[shown.ct[i]];
+  };
+
+  // NiiVue draws after every single change, which in 3D takes a processor seconds: several changes, then one drawing.
+  const atOnce = (change) => {
+    nv.isBusy = true;
+    change();
+    nv.isBusy = false;
+    nv.drawScene();
+  };
+
+  const paint = () => shown && atOnce(repaint);
+
+  const repaint = () => {
     const in3D = view() === "render", [ct, map] = nv.volumes;
-    ct.img = in3D ? shown.lungsOnly : shown.ct;
-    [ct.cal_min, ct.cal_max] = in3D ? [-1000, 0] : settings.windows[at("window").value];
+    // In 3D the chest would hide the lungs.
+    ct.img = in3D ? new Uint8Array(shown.ct.length) : shown.ct;
+    [ct.cal_min, ct.cal_max] = in3D ? [0, 1] : settings.windows[at("window").value];
     map.img = new Uint8Array(coloured().buffer);
+    outline(false);
     nv.updateGLVolume();
-    outline();
     legend();
     report();
   };
 
-  const outline = () => {
+  const outline = (redraw) => {
     const drawn = at("outline").checked && view() !== "render";
     // What is drawn is all that is not lung, and only its rim is seen, one pixel wide, just outside of the colours.
     nv.drawBitmap = Uint8Array.from(shown.maps[0], (stored) => (drawn && !stored ? 1 : 0));
-    nv.refreshDrawing(true);
+    nv.refreshDrawing(redraw);
   };
 
   const legend = () => {
@@ -201,8 +213,12 @@
 
   const voxel = () => shown.dims.map((n, axis) => limit(Math.floor(nv.scene.crosshairPos[axis] * n), 0, n - 1));
 
-  const go = (place) => {
+  const aim = (place) => {
     nv.scene.crosshairPos = place.map((index, axis) => (limit(index, 0, shown.dims[axis] - 1) + 0.5) / shown.dims[axis]);
+  };
+
+  const go = (place) => {
+    aim(place);
     nv.drawScene();
     report();
   };
@@ -220,8 +236,8 @@
       at(axis).value = place[n] + 1;
       at(`${axis}-value`).textContent = `${place[n] + 1} of ${shown.dims[n]}`;
     }
-    const chosen = at("map").value, winner = shown.winner[index];
-    const k = chosen === "winner" ? winner : chosen === "none" ? shown.own : Number(chosen);
+    const chosen = at("map").value, winner = shown.winner[index] - 1;
+    const k = chosen === "winner" && winner >= 0 ? winner : chosen in titles ? Number(chosen) : shown.own;
     const stored = shown.maps[k][index], inside = stored > 0;
     const ras = shown.affine.map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
     const mm = [-ras[0], -ras[1], ras[2]].map((value) => minus(value.toFixed(1)));
@@ -231,10 +247,11 @@
     at("hu").textContent = density;
     at("probability-name").textContent = `Probability of ${titles[k]}`;
     at("probability").textContent = chance;
-    at("region").textContent = region(inside, x, z);
+    const where = region(inside, x, z);
+    at("region").textContent = where;
     at("mm").textContent = mm.join(", ");
     clearTimeout(telling);
-    telling = setTimeout(() => tell(k, density, chance, region(inside, x, z)), 400);
+    telling = setTimeout(() => tell(k, density, chance, where), 400);
   };
 
   const region = (inside, x, z) => {
@@ -254,30 +271,34 @@
 
   // ---- how the pictures are arranged
 
-  const arrange = () => {
-    if (!shown) return;
+  const arrange = () => shown && atOnce(rearrange);
+
+  const rearrange = () => {
     const [x, y, z] = shown.dims.map((n, axis) => n * shown.spacing[axis]);
-    const wide = stage.clientWidth >= NARROW_PX;
+    const room = stage.parentElement.clientWidth, wide = room >= NARROW_PX;
     const sizes = {
-      axial: [x, y], coronal: [x, z], sagittal: [y, z], render: [1, wide ? 0.6 : 1],
+      axial: [x, y], coronal: [x, z], sagittal: [y, z], render: [1, 0.9],
       multi: wide ? [2 * x + y, Math.max(y, z)] : [x + y, y + z],
     };
     const [width, height] = sizes[view()];
-    const px = Math.min((stage.clientWidth * height) / width, Math.max(320, 0.75 * window.innerHeight));
+    const px = Math.min((room * height) / width, view() === "render" ? 560 : Math.max(320, 0.72 * window.innerHeight));
     stage.style.height = `${Math.round(px)}px`;
+    stage.style.width = `${Math.round((px * width) / height)}px`;
+    nv.opts.isOrientCube = view() === "render";
     nv.opts.multiplanarLayout = wide ? ROW : GRID;
     nv.setSliceType(TYPES[view()]);
     for (const label of document.querySelectorAll("#viewer [data-views]")) label.hidden = !label.dataset.views.split(" ").includes(view());
     for (const name of ["window", "outline"]) at(name).disabled = view() === "render";
     turn();
-    requestAnimationFrame(mark);
   };
 
   // Which side of the patient is at the left, right, upper and lower edge of each plane, in NiiVue's order of planes.
   const EDGES = [["axial", "R", "L", "A", "P"], ["coronal", "R", "L", "S", "I"], ["sagittal", "A", "P", "S", "I"]];
 
   const mark = () => {
-    const marks = at("marks"), dpr = nv.uiData.dpr || 1;
+    const marks = at("marks"), dpr = nv.uiData.dpr || 1, places = JSON.stringify(nv.screenSlices.map((tile) => [tile.axCorSag, ...tile.leftTopWidthHeight]));
+    if (places === marked) return;
+    marked = places;
     marks.replaceChildren();
     for (const { axCorSag, leftTopWidthHeight } of nv.screenSlices) {
       if (!(axCorSag in EDGES)) continue;
@@ -294,6 +315,10 @@
 
   const turn = () => {
     nv.setRenderAzimuthElevation(Number(at("turn").value), Number(at("tilt").value));
+    sayTurn();
+  };
+
+  const sayTurn = () => {
     for (const name of ["turn", "tilt"]) at(`${name}-value`).textContent = `${minus(at(name).value)}°`;
   };
 
@@ -329,8 +354,8 @@
     at("case").addEventListener("change", () => show(Number(at("case").value)));
     for (const name of ["map", "window"]) at(name).addEventListener("change", paint);
     for (const name of ["opacity", "threshold"]) at(name).addEventListener("input", later);
-    at("outline").addEventListener("change", () => shown && outline());
-    at("view").addEventListener("change", () => { arrange(); paint(); });
+    at("outline").addEventListener("change", () => shown && outline(true));
+    at("view").addEventListener("change", () => shown && atOnce(() => { rearrange(); repaint(); }));
     at("home").addEventListener("click", () => shown && go(shown.start));
     for (const [axis, n] of [["x", 0], ["y", 1], ["z", 2]])
       at(axis).addEventListener("input", () => shown && move(n, Number(at(axis).value) - 1 - voxel()[n]));
@@ -355,7 +380,9 @@
     nv.drawOpacity = 0.004; // not seen, and not 0, or there would be no rim
     nv.drawRimOpacity = 0.9;
     nv.onLocationChange = report;
-    new ResizeObserver(() => { arrange(); requestAnimationFrame(mark); }).observe(stage);
+    const draw = nv.drawScene.bind(nv);
+    nv.drawScene = () => { draw(); mark(); };
+    new ResizeObserver(() => { arrange(); requestAnimationFrame(mark); }).observe(stage.parentElement);
     await load(Number(at("case").value));
   };
 
