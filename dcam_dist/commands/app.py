@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dcam_dist.commands.assign import assign
+from dcam_dist.commands.associate import associate
 from dcam_dist.commands.cluster import cluster
 from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
@@ -58,7 +59,7 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, maps, report, features, select_k, cluster, assign),
+    *(evaluate, associate, maps, report, features, select_k, cluster, assign),
     *(demo,),
 ):
     app.command()(verb)

@@ -1,1 +1,4 @@
-"""Association of clusters with other variables: description, tests, models and survival, and their tables."""
+"""What the clusters go with: description, tests, adjusted models and survival, as pure functions and as ``associate``.
+
+``groups`` needs NumPy and SciPy alone; models and survival need the extra ``association``.
+"""

@@ -14,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.evaluation.association.groups import present
+
 Kind = Literal["numeric", "binary", "categorical"]
 
 MISSING = {"", "na", "n/a", "nan", "null", "missing", "unknown", "."}
@@ -36,17 +38,25 @@ class Variable:
         source: ``table``, ``cohort`` or ``densitometry``.
         kind: Numeric, or categorical; binary with two levels.
         values_N: Float (NaN: missing), or text (``""``: missing) unless numeric.
+        order: Of a categorical variable, levels that have an order of their own.
     """
 
     name: str
     source: str
     kind: Kind
     values_N: NDArray[Any]
+    order: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> NDArray[Any]:
+        """The values of the cases that have one."""
+        return self.values_N[present(self.values_N)]
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Of a categorical variable, in alphabetical order."""
-        return tuple(sorted(set(self.values_N.tolist()) - {""}))
+        """Of a categorical variable: in their own order, then alphabetical, those put together last."""
+        place = {level: number for number, level in enumerate(self.order)}
+        return tuple(sorted(set(self.known.tolist()), key=lambda one: (one == OTHER, place.get(one, len(place)), one)))
 
 
 @dataclass(frozen=True)
@@ -105,13 +115,13 @@ def _as_levels(name: str, source: str, cells_N: Sequence[str]) -> tuple[Variable
     rare = {level for level, count in counts.items() if count < LEAST_SHARED}
     values_N = np.array([OTHER if text in rare else text for text in texts])
     kind: Kind = "binary" if len(set(values_N.tolist()) - {""}) == 2 else "categorical"
-    note = f"{len(rare)} levels of fewer than {LEAST_SHARED} cases are put together as {OTHER}" if rare else ""
+    note = f"levels of fewer than {LEAST_SHARED} cases are put together as {OTHER}: {len(rare)}" if rare else ""
     return Variable(name, source, kind, values_N), note
 
 
 def _not_a_category(known: Sequence[str], plain: Sequence[float]) -> str:
     """Why a column of text is not looked at, else empty."""
-    levels = len(set(known))
+    levels = len({_plain_number(cell) for cell in known})
     if sum(map(is_date, known)) > len(known) / 2:
         return "dates; give ages or days instead"
     if any(_DECIMAL_COMMA.fullmatch(cell) for cell in known) and levels > 2:

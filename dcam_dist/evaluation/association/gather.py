@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -84,8 +84,8 @@ def gather(
     every = {name: cells for name, cells in {**own, **table}.items() if name not in dropped}
     outcome = find_outcome(every, asked.time, asked.event)
     dropped |= {outcome.time_name, outcome.event_name} if outcome else set()
-    kinds: dict[str, Kind] = {name: "numeric" for name in asked.numeric}
-    kinds |= {name: "categorical" for name in asked.categorical}
+    kinds: dict[str, Kind] = dict.fromkeys(asked.numeric, "numeric")
+    kinds |= dict.fromkeys(asked.categorical, "categorical")
     variables: list[Variable] = []
     left = [LeftOut(name, "", "as asked") for name in asked.leave_out]
     notes: list[str] = []
@@ -93,6 +93,7 @@ def gather(
         kept = {name: cells for name, cells in columns.items() if name not in dropped}
         found, not_used, said = type_columns(kept, source, kinds)
         variables, left, notes = [*variables, *found], [*left, *not_used], [*notes, *said]
+    variables = [replace(one, order=tuple(label_names)) if one.name == GRADE else one for one in variables]
     measured, lacking = _densitometry(records, dropped | set(table) | set(own))
     variables += measured
     notes += [*_quasi_constant(variables), *lacking]
@@ -121,7 +122,7 @@ def _densitometry(records: Sequence[CaseRecord], dropped: set[str]) -> tuple[lis
 def _quasi_constant(variables: Sequence[Variable]) -> list[str]:
     notes = []
     for variable in variables:
-        known = [value for value in variable.values_N.tolist() if value not in ("",) and value == value]  # noqa: PLR0124
+        known = variable.known.tolist()
         most = max(Counter(known).values(), default=0)
         if len(known) > most >= QUASI_CONSTANT * len(known):
             notes.append(f"{variable.name}: {most} of {len(known)} cases have one value")
@@ -160,6 +161,6 @@ def _adjust(names: Sequence[str], variables: Sequence[Variable], left: Sequence[
     for name in wanted:
         if name not in by_name:
             raise UsageError(f"--adjust {name}: cannot be adjusted for ({why.get(name, 'it is the survival outcome')})")
-        if len(set(by_name[name].values_N[by_name[name].values_N == by_name[name].values_N].tolist()) - {""}) < 2:
+        if len(set(by_name[name].known.tolist())) < 2:
             raise UsageError(f"--adjust {name}: has one value in all cases, so there is nothing to adjust for")
     return tuple(by_name[name] for name in wanted)

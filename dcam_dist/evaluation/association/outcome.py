@@ -14,6 +14,7 @@ TIME_NAMES = re.compile(r"(survival|follow_?up)_(days|months|years)")
 EVENT_NAMES = {"death", "died", "dead", "deceased"}
 HAPPENED = {"1", "yes", "y", "true", "dead", "died", "deceased", "death", "event"}
 CENSORED = {"0", "no", "n", "false", "alive", "censored", "none"}
+_REMEDY = "mend them, or --leave-out the column"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +56,13 @@ def find_outcome(columns: Mapping[str, Sequence[str]], time: str | None, event: 
 def _times(name: str, cells_N: Sequence[str]) -> Floats:
     known = [cell for cell in cells_N if not is_missing(cell)]
     if any(is_date(cell) for cell in known):
-        raise DataError(f"column {name!r} holds dates; give the time under observation, in days for instance")
+        raise DataError(
+            f"column {name!r} holds dates; give the time under observation in days, or --leave-out the column"
+        )
     times = [as_number(cell) for cell in known]
     bad = sum(time is None or time < 0 for time in times)
     if bad:
-        raise DataError(f"column {name!r}: {bad} cells are no time (a number, 0 or more)")
+        raise DataError(f"column {name!r}: {bad} cells are no time (a number, 0 or more); {_REMEDY}")
     found = [np.nan if is_missing(cell) else as_number(cell) for cell in cells_N]
     return np.array(found, np.float64)
 
@@ -69,7 +72,7 @@ def _events(columns: Mapping[str, Sequence[str]], name: str) -> Floats:
     bad = sum(one is None for one in found)
     if bad:
         some = "1 or 0, yes or no, true or false, dead or alive"
-        raise DataError(f"column {name!r}: {bad} cells are no event ({some})")
+        raise DataError(f"column {name!r}: {bad} cells are no event ({some}); {_REMEDY}")
     return np.array(found, np.float64)
 
 

@@ -28,6 +28,7 @@ VERBS = (
     "submit",
     "status",
     "evaluate",
+    "associate",
     "maps",
     "report",
     "features",

@@ -77,12 +77,34 @@ def test_where_no_test_can_be_made_it_says_why(values, cluster, note):
     assert np.isnan(found.p_value)
 
 
-@pytest.mark.parametrize("sizes", [(20, 20, 20), (3, 4, 30)], ids=["approximated", "permuted"])
-def test_null_data_are_called_different_about_as_often_as_said(sizes):
+@pytest.mark.parametrize(
+    ("sizes", "times", "most"), [((20, 20, 20), 400, 33), ((3, 4, 12), 60, 9)], ids=["approximated", "permuted"]
+)
+def test_null_data_are_called_different_about_as_often_as_said(sizes, times, most):
     rng = np.random.default_rng(7)
     cluster = np.repeat(range(len(sizes)), sizes)
-    share = np.mean([group_test(rng.normal(size=cluster.size), cluster).p_value < 0.05 for _ in range(200)])
-    assert 0.015 <= share <= 0.095  # 0.05 ± 2.9 standard errors
+    p = np.array([group_test(rng.normal(size=cluster.size), cluster).p_value for _ in range(times)])
+    assert (p < 0.05).sum() <= most  # the 99.9th percentile of a binomial count
+    assert stats.kstest(p, "uniform").pvalue > 0.001
+
+
+def test_among_many_null_variables_hardly_any_has_a_small_q():
+    rng = np.random.default_rng(11)
+    cluster = np.repeat([0, 1, 2], 20)
+    found = []
+    for _ in range(40):
+        p = [group_test(rng.normal(size=60), cluster).p_value for _ in range(20)]
+        found.append((q_values(np.array(p)) < 0.05).any())
+    assert sum(found) <= 7  # 2 of 40 studies expected
+
+
+def test_planted_differences_have_a_small_q_among_null_variables():
+    rng = np.random.default_rng(12)
+    cluster = np.repeat([0, 1, 2], 20)
+    shifts = [1.5] * 4 + [0.0] * 16
+    q = q_values(np.array([group_test(rng.normal(size=60) + by * cluster, cluster).p_value for by in shifts]))
+    assert (q[:4] < 0.001).all()
+    assert (q[4:] < 0.05).sum() <= 1
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg_and_gaps_do_not_count():
