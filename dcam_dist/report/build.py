@@ -49,7 +49,7 @@ class Report:
         cards: One for each class.
         viewer: The 3D viewer; ``None`` where no case could be read.
         differences: Densitometry and covariates over the classes.
-        left_out: Columns that are no categories.
+        left_out: Columns that are not looked at, and why.
         steadiness: Whether clusters come again; ``None`` for a supervised run.
         confounding: Whether they are scanners.
         faithfulness: Of the maps, where it was measured.

@@ -1,6 +1,5 @@
 """What is known of the cases beside their clusters, as columns that can be described and tested."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.evaluation.association.columns import typed
 from dcam_dist.types import CaseRecord
 
 ACQUISITION = ("manufacturer", "kernel", "kernel_type", "slice_thickness_mm", "kvp", "contrast")
 """Covariates that tell how a scan was made, not who was scanned."""
-MOST_LEVELS = 20
-FEWEST_NUMBERS = 6
-"""So many different numbers make a column numeric; fewer are categories."""
 
 # field of the densitometry, title, unit, decimals
 DENSITOMETRY = (
@@ -66,7 +63,7 @@ class Variables:
         densitometry: As ingest measured it.
         covariates: Of the case table and the headers, those of the acquisition left out.
         acquisition: How the scans were made.
-        left_out: Names of columns that are no categories: nearly every case has another text.
+        left_out: Columns that are not looked at, and why.
     """
 
     densitometry: tuple[Variable, ...]
@@ -79,48 +76,32 @@ def variables_of(cases: Sequence[CaseRecord]) -> Variables:
     """The columns of some cases; one without any value is none."""
     names = sorted({name for case in cases for name in case.covariates})
     columns = {name: [case.covariates.get(name, "").strip() for case in cases] for name in names}
-    typed = {name: column(name, texts) for name, texts in columns.items()}
-    known = {name: variable for name, variable in typed.items() if variable is not None}
+    found = {name: column(name, texts) for name, texts in columns.items()}
+    known = {name: variable for name, (variable, _) in found.items() if variable is not None}
     return Variables(
         densitometry=tuple(_densitometry(cases)),
         covariates=tuple(variable for name, variable in known.items() if name not in ACQUISITION),
         acquisition=(*(known[name] for name in ACQUISITION if name in known), *_spacings(cases)),
-        left_out=tuple(name for name, variable in typed.items() if variable is None and any(columns[name])),
+        left_out=tuple(f"{name} ({why})" for name, (variable, why) in found.items() if variable is None),
     )
 
 
-def column(name: str, texts: Sequence[str]) -> Variable | None:
-    """A column of texts as numbers or categories; ``None`` where it is neither, or empty.
+def column(name: str, texts: Sequence[str]) -> tuple[Variable | None, str]:
+    """A column of texts as numbers or categories, as ``associate`` takes it; or ``None`` and why it is neither.
 
-    Names and free text have no place in a report: a text column counts as categories only with at most
-    ``MOST_LEVELS`` of them, which two cases share on average.
+    Names, dates and free text have no place in a report, and a category that one or two cases have is not named.
     """
-    given = [text for text in texts if text]
-    if not given:
-        return None
-    numbers = [_number(text) for text in texts]
-    if all(number is not None for number, text in zip(numbers, texts, strict=True) if text):
-        values = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
-        if len(np.unique(values[~np.isnan(values)])) >= FEWEST_NUMBERS:
-            return Variable(name, "", decimals(values), values)
-    levels = Counter(given)
-    if len(levels) > MOST_LEVELS or (len(levels) > 2 and 2 * len(levels) > len(given)):
-        return None
-    return Variable(name, "", 0, np.array(list(texts), dtype=object).astype(str))
+    found, note = typed(name, "cohort", texts)
+    if found is None:
+        return None, note
+    digits = decimals(found.values_N) if found.kind == "numeric" else 0
+    return Variable(name, "", digits, found.values_N), ""
 
 
 def decimals(values_N: NDArray[np.float64]) -> int:
     """So many that values of a column can be told apart, and no more."""
     spread = float(np.nanmax(values_N) - np.nanmin(values_N))
     return next((digits for digits, from_here_on in enumerate((50.0, 5.0, 0.5)) if spread >= from_here_on), 3)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 def _densitometry(cases: Sequence[CaseRecord]) -> list[Variable]:
