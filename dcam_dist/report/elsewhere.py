@@ -119,7 +119,7 @@ def _table(part: _Draft, lines: Sequence[str]) -> Table:
     rows = [row for row in body if len(row) == len(header)]
     short = bool(part.paragraphs) and len(part.paragraphs[-1]) < 80
     caption = part.paragraphs.pop() if short else part.heading
-    numeric = tuple(bool(rows) and all(_NUMBER.fullmatch(row[c]) for row in rows) for c in range(len(header)))
+    numeric = tuple(bool(rows) and all(_NUMBER.fullmatch(row[c] or "–") for row in rows) for c in range(len(header)))
     return Table(caption, header, numeric, tuple(rows[:MOST_ROWS]), max(0, len(rows) - MOST_ROWS))
 
 
@@ -130,7 +130,8 @@ def _cells(line: str) -> tuple[str, ...]:
 def _plain(text: str) -> str:
     """Text without the marks of Markdown that our pages use."""
     bare = re.sub(r"(?<!\\)(\*\*|`)", "", text.strip())
-    return re.sub(r"\\([\\|*_<>`#\[\]])", r"\1", bare)
+    spaced = re.sub(r"(?<!\\)&emsp;", "\N{EM SPACE}", bare)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", spaced)
 
 
 def _figure(path: Path) -> str:

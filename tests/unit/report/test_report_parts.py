@@ -178,12 +178,12 @@ def test_pages_of_other_verbs_are_read_as_they_stand(tmp_path):
     page.write_text(
         "# Association\n\n- 3 rows <b>\n\n## Tests\n\nAll of them.\n\n"
         "| name | p |\n| --- | ---: |\n| a\\|b | **0.01** |\n"
-        "| c | < 0.001 |\n"
+        "| \\(c\\) | < 0.001 |\n| &emsp;d \\&lt; | |\n"
     )
     first, second = read_findings(page).parts
     assert (first.heading, first.points) == ("Association", ("3 rows <b>",))
     (table,) = second.tables
-    assert table.caption == "All of them." and table.rows == (("a|b", "0.01"), ("c", "< 0.001"))
+    assert table.caption == "All of them." and table.rows == (("a|b", "0.01"), ("(c)", "< 0.001"), ("\u2003d &lt;", ""))
     assert table.numeric == (False, True)
     assert read_findings(tmp_path / "none.md") is None
     (tmp_path / "odd.md").write_bytes(b"\xff\xfe")
