@@ -22,6 +22,7 @@ from dcam_dist.commands.maps import maps
 from dcam_dist.commands.phantom import phantom
 from dcam_dist.commands.plan import plan
 from dcam_dist.commands.preflight import preflight
+from dcam_dist.commands.report import report
 from dcam_dist.commands.select_k import select_k
 from dcam_dist.commands.status import status
 from dcam_dist.commands.submit import submit
@@ -60,7 +61,7 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, maps, associate),
+    *(evaluate, maps, associate, report),
     *(export, infer, features, select_k, cluster, assign),
     *(demo,),
 ):

@@ -1,6 +1,6 @@
 """The comparison table: the paper's Table 1 with what its reader needs beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 
@@ -38,9 +38,42 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
+    """One entry: its text, and whether it is the best of its column among the rows it may be compared with."""
+
     text: str
     best: bool
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The table of one split as text.
+
+    Attributes:
+        caption: Split, majority share and spaces.
+        columns: Headers of the columns that hold anything.
+        rows: Entries of each method by its name.
+        verdicts: One line a method.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, Sequence[Cell]]
+    verdicts: tuple[str, ...]
+
+
+def score_table(results: Mapping[str, MethodScores], split: Split) -> ScoreTable:
+    """The comparison as texts, for whoever lays it out; what is best is as in `render_markdown`.
+
+    Raises:
+        ValueError: Without a method.
+    """
+    return ScoreTable(
+        caption(results, split),
+        tuple(column.header for column in _columns(results, split)),
+        _rows(results, split),
+        tuple(_verdicts(results, split)),
+    )
 
 
 def render_markdown(results: Mapping[str, MethodScores], split: Split) -> str:
@@ -56,16 +89,16 @@ def render_markdown(results: Mapping[str, MethodScores], split: Split) -> str:
     Raises:
         ValueError: Without a method.
     """
+    table = score_table(results, split)
     rows = [
         [_escaped(name), *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)]
-        for name, cells in _rows(results, split).items()
+        for name, cells in table.rows.items()
     ]
-    columns = _columns(results, split)
-    header = ["method", *(column.header for column in columns)]
-    alignment = ["---", *("---:" for _ in columns)]
+    header = ["method", *table.columns]
+    alignment = ["---", *("---:" for _ in table.columns)]
     lines = [f"| {' | '.join(row)} |" for row in (header, alignment, *rows)]
-    verdicts = [f"- {_escaped(line)}" for line in _verdicts(results, split)]
-    return "\n".join([_escaped(caption(results, split)), "", *lines, "", *verdicts, ""])
+    verdicts = [f"- {_escaped(line)}" for line in table.verdicts]
+    return "\n".join([_escaped(table.caption), "", *lines, "", *verdicts, ""])
 
 
 def render_console(results: Mapping[str, MethodScores], split: Split, console: Console) -> None:
@@ -74,15 +107,15 @@ def render_console(results: Mapping[str, MethodScores], split: Split, console: C
     Raises:
         ValueError: Without a method.
     """
-    table = Table()
+    found, table = score_table(results, split), Table()
     table.add_column("method")
-    for column in _columns(results, split):
-        table.add_column(Text(column.header), justify="right")
-    for name, cells in _rows(results, split).items():
+    for header in found.columns:
+        table.add_column(Text(header), justify="right")
+    for name, cells in found.rows.items():
         table.add_row(Text(name), *(Text(cell.text, style="bold" if cell.best else "") for cell in cells))
     console.print(table)
-    console.print(Text(caption(results, split)))
-    for line in _verdicts(results, split):
+    console.print(Text(found.caption))
+    for line in found.verdicts:
         console.print(Text(line))
 
 
@@ -116,7 +149,7 @@ def verdict(scores: SplitScores) -> str:
     return line + "."
 
 
-def _rows(results: Mapping[str, MethodScores], split: Split) -> dict[str, list[_Cell]]:
+def _rows(results: Mapping[str, MethodScores], split: Split) -> dict[str, list[Cell]]:
     columns = [_cells(column, list(results.values()), split) for column in _columns(results, split)]
     return {name: [cells[row] for cells in columns] for row, name in enumerate(results)}
 
@@ -136,14 +169,14 @@ def _verdicts(results: Mapping[str, MethodScores], split: Split) -> list[str]:
     return [f"{name}: {line}" for name, line in lines.items()]
 
 
-def _cells(column: _Column, methods: list[MethodScores], split: Split) -> list[_Cell]:
+def _cells(column: _Column, methods: list[MethodScores], split: Split) -> list[Cell]:
     ranks = [_rank(column, method, split) for method in methods]
     groups = [method.space if column.internal else str(method.of(split).labelled) for method in methods]
     peers: dict[str, list[float]] = {}
     for rank, group in zip(ranks, groups, strict=True):
         peers.setdefault(group, []).extend([] if rank is None else [rank])
     return [
-        _Cell(column.text(method.of(split)), len(peers[group]) > 1 and rank == max(peers[group]))
+        Cell(column.text(method.of(split)), len(peers[group]) > 1 and rank == max(peers[group]))
         for method, rank, group in zip(methods, ranks, groups, strict=True)
     ]
 

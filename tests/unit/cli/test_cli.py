@@ -30,6 +30,7 @@ VERBS = (
     "evaluate",
     "maps",
     "associate",
+    "report",
     "export",
     "infer",
     "features",

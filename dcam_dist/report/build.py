@@ -1,0 +1,223 @@
+"""``report``: gather what was found by a run, and write it as one page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dcam_dist.errors import DataError, EnvironmentFault, UsageError
+from dcam_dist.maps.scene import Scene
+from dcam_dist.report.cards import Card, Seen, cards_of, look_at
+from dcam_dist.report.case_data import case_data
+from dcam_dist.report.confounding import Confounding, confounding
+from dcam_dist.report.curves import Chart, charts
+from dcam_dist.report.differences import Difference, differences
+from dcam_dist.report.elsewhere import ASSOCIATION, FAITHFULNESS, Findings, read_findings
+from dcam_dist.report.facts import Facts
+from dcam_dist.report.findings import Finding, findings
+from dcam_dist.report.methods_text import methods_text
+from dcam_dist.report.placing import choose_shown
+from dcam_dist.report.reproduction import Reproduction, reproduction
+from dcam_dist.report.scatter import planes
+from dcam_dist.report.scores import SplitTable, read_scores, split_tables
+from dcam_dist.report.steadiness import Steadiness, steadiness
+from dcam_dist.report.study import Study, open_study
+from dcam_dist.report.variables import Variables, variables_of
+from dcam_dist.report.verdicts import Verdict, verdicts
+from dcam_dist.report.viewer import ViewerCase, ViewerParts, viewer_parts
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that the page shows, section by section.
+
+    Attributes:
+        title: Of the page.
+        kind: ``cluster`` or ``grade``.
+        classes: What the classes are called.
+        counts: Name and number, for the head of the page.
+        verdicts: The questions that are asked first.
+        warnings: What must be known before any figure is believed.
+        tables: Table 1, test and train; empty without an evaluation.
+        curves: How training went.
+        data: The cases, for the page's script.
+        without_umap: Why UMAP is left out; empty where it is not.
+        cards: One for each class.
+        viewer: The 3D viewer; ``None`` where no case could be read.
+        differences: Densitometry and covariates over the classes.
+        left_out: Columns that are not looked at, and why.
+        steadiness: Whether clusters come again; ``None`` for a supervised run.
+        confounding: Whether they are scanners.
+        faithfulness: Of the maps, where it was measured.
+        association: With clinical variables, where it was measured.
+        methods: Paragraphs for a paper.
+        reproduction: What makes the run again.
+    """
+
+    title: str
+    kind: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[str, str], ...]
+    verdicts: tuple[Verdict, ...]
+    warnings: tuple[Finding, ...]
+    tables: tuple[SplitTable, ...]
+    curves: tuple[Chart, ...]
+    data: Mapping[str, Any]
+    without_umap: str
+    cards: tuple[Card, ...]
+    viewer: ViewerParts | None
+    differences: tuple[Difference, ...]
+    left_out: tuple[str, ...]
+    steadiness: Steadiness | None
+    confounding: Confounding
+    faithfulness: Findings | None
+    association: Findings | None
+    methods: tuple[str, ...]
+    reproduction: Reproduction
+
+
+def write_report(run: str | Path, *, cohort: str | Path | None = None, out: str | Path | None = None) -> Path:
+    """Write a finished run's report: one HTML file that needs nothing else, neither a network nor the run.
+
+    Args:
+        run: The run's directory.
+        cohort: Where its cohort is now, when it has moved.
+        out: The file; ``None``: ``RUN/report.html``.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: No finished run or not its cohort, or no file can be at ``out``.
+        DataError: A damaged checkpoint or table, or no training case that can be read.
+        EnvironmentFault: The file cannot be written.
+    """
+    from dcam_dist.report.render import render
+
+    path = Path(run) / REPORT if out is None else Path(out)
+    if out is not None:
+        _check_place(path)
+    study = open_study(Path(run), None if cohort is None else Path(cohort))
+    page = render(gather(study))
+    side = path.with_name(f".{path.name}")
+    try:
+        side.write_text(page, encoding="utf-8")
+        side.replace(path)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
+    return path
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file with --out")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: its folder does not exist; make it, or choose another --out")
+
+
+def gather(study: Study) -> Report:
+    """Everything that the page shows of a study.
+
+    Raises:
+        DataError: When no training case has a class.
+    """
+    if not study.placed.case_id_N:
+        raise DataError(f"{study.run.path}: none of its training cases can be read; mend the cohort first")
+    config, variables = study.run.config, variables_of(study.cases)
+    scenes: list[ViewerCase] = []
+    seen = look_at(study.run, study.cohort, choose_shown(study.placed), _keeping(study, scenes))
+    steady = _steadiness(study)
+    confounded = confounding(variables.acquisition, study.cluster_N, study.names.titles, study.names.kind)
+    scores = read_scores(study.evaluation)
+    facts = _facts(study, scores, steady, confounded, seen)
+    drawn, without_umap = planes(study.placed.points_NP, config.seed)
+    made = reproduction(study)
+    return Report(
+        title=f"{study.names.kind.capitalize()}s of {len(study.cases)} chest CT scans · {config.method}",
+        kind=study.names.kind,
+        classes=study.names.titles,
+        counts=_counts(study),
+        verdicts=verdicts(facts),
+        warnings=findings(facts),
+        tables=split_tables(scores) if scores else (),
+        curves=charts(study.metrics, study.names.titles),
+        data=case_data(study, drawn),
+        without_umap=without_umap,
+        cards=cards_of(study, variables, choose_shown(study.placed), seen),
+        viewer=viewer_parts(scenes, study.names) if scenes else None,
+        differences=_differences(study, variables),
+        left_out=variables.left_out,
+        steadiness=steady,
+        confounding=confounded,
+        faithfulness=read_findings(study.run.path / FAITHFULNESS),
+        association=read_findings(study.run.path / ASSOCIATION),
+        methods=methods_text(config, _split_sizes(study), study.run.checkpoint.epoch, made.trained_with),
+        reproduction=made,
+    )
+
+
+def _differences(study: Study, variables: Variables) -> tuple[Difference, ...]:
+    return differences((*variables.densitometry, *variables.covariates), study.cluster_N, study.classes)
+
+
+def _keeping(study: Study, scenes: list[ViewerCase]) -> Any:
+    def keep(scene: Scene, class_id: int) -> None:
+        record = scene.mapped.record
+        labels = study.cohort.description.label_names
+        label = f"; label: {labels[record.label]}" if record.label >= 0 else ""
+        title = study.names.titles[class_id]
+        scenes.append(
+            ViewerCase.from_scene(scene, title=f"{title} · {record.case_id}", note=f"A typical case of {title}{label}.")
+        )
+
+    return keep
+
+
+def _steadiness(study: Study) -> Steadiness | None:
+    if study.run.checkpoint.clustering is None or len(study.placed.case_id_N) < study.classes:
+        return None
+    config, placed = study.run.config, study.placed
+    return steadiness(placed.features_NC, placed.class_N, config.clustering, config.seed)
+
+
+def _facts(
+    study: Study, scores: Mapping[str, Any], steady: Steadiness | None, confounded: Confounding, seen: Seen
+) -> Facts:
+    both = (study.cluster_N >= 0) & (study.head_N >= 0)
+    known = bool(both.any()) and study.run.checkpoint.clustering is not None
+    return Facts(
+        method=study.run.config.method,
+        names=study.names,
+        size_K=study.sizes(train=True),
+        labelled=int((study.label_N >= 0).sum()),
+        scores=scores,
+        confounding=confounded,
+        steadiness=steady,
+        disagreement=float((study.cluster_N != study.head_N)[both].mean()) if known else None,
+        set_aside=len({case.case_id for case in study.set_aside}),
+        quarantined=len(study.cohort.quarantine),
+        outdated=study.outdated,
+        unreadable=seen.damaged,
+    )
+
+
+def _counts(study: Study) -> tuple[tuple[str, str], ...]:
+    sizes = _split_sizes(study)
+    labelled = int((study.label_N >= 0).sum())
+    return (
+        ("method", study.run.config.method),
+        (f"{study.names.kind}s", str(study.classes)),
+        ("training cases", str(sizes["train"])),
+        ("test cases", str(sizes["test"])),
+        ("with a label", str(labelled)),
+        ("epochs", str(study.run.checkpoint.epoch)),
+    )
+
+
+def _split_sizes(study: Study) -> dict[str, int]:
+    train = int(np.count_nonzero(study.is_train_N))
+    return {"train": train, "test": len(study.cases) - train}
