@@ -38,6 +38,7 @@ class CaseMeasures:
         split: Its split.
         class_id: The class that all maps explain, 0-based.
         label: Its grade, or ``UNASSIGNED``.
+        head_agrees: Whether the head gives this class the highest probability; a map is of the head.
         invariant: |lung mean of the map − logit|, the largest over the classes.
         prevalence: Share of the lungs that each target takes: what AUPRC is by chance.
         ceiling: AUPRC of the target itself, on the grid: no map can reach more.
@@ -52,6 +53,7 @@ class CaseMeasures:
     split: str
     class_id: int
     label: int
+    head_agrees: bool
     invariant: float
     prevalence: Values
     ceiling: Values
@@ -77,6 +79,7 @@ def agreement(explained: Explained, shares: Mapping[str, Shares], run: RestoredR
         split=record.split,
         class_id=mapped.class_id,
         label=record.label,
+        head_agrees=int(mapped.probability_K.argmax()) == mapped.class_id,
         invariant=invariant(explained) if run.network.body.stride == 1 else float("nan"),
         prevalence={target: float(share[lungs].mean()) for target, share in shares.items()},
         ceiling={target: overlap.average_precision(share[lungs], share[lungs]) for target, share in shares.items()},
