@@ -24,7 +24,7 @@ RANDOM_WEIGHTS, SHUFFLED, DENSITY, RANDOM = "random_weights", "shuffled_head", "
 TITLES: Mapping[str, str] = {
     DCAM: "dCAM",
     CAM: "CAM",
-    SHOWN: "the same as probability",
+    SHOWN: "own map as probability",
     GRAD_CAM: "Grad-CAM",
     FINER: "Grad-CAM, a stage before",
     RANDOM_WEIGHTS: "random weights",

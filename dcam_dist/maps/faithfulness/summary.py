@@ -112,6 +112,11 @@ def by_grade(run: RunMeasures, value: Callable[[CaseMeasures], float]) -> dict[i
     }
 
 
+def chance_of(case: CaseMeasures, target: str) -> float:
+    """The AUPRC of chance, the target's share of the lungs; NaN where it is absent, as AUPRC is."""
+    return case.prevalence.get(target) or float("nan")
+
+
 def over_cases(run: RunMeasures, value: Callable[[CaseMeasures], float]) -> Estimate:
     """A number over all reported cases."""
     return estimate(map(value, run.reported), run.bootstrap, run.seed)
