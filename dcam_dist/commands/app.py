@@ -13,6 +13,7 @@ from dcam_dist.commands.console_log import log_to_console
 from dcam_dist.commands.demo import demo
 from dcam_dist.commands.doctor import doctor
 from dcam_dist.commands.evaluate import evaluate
+from dcam_dist.commands.faithfulness import faithfulness
 from dcam_dist.commands.features import features
 from dcam_dist.commands.ingest import ingest
 from dcam_dist.commands.maps import maps
@@ -57,7 +58,7 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, maps, features, select_k, cluster, assign),
+    *(evaluate, maps, faithfulness, features, select_k, cluster, assign),
     *(demo,),
 ):
     app.command()(verb)

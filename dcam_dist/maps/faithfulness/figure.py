@@ -41,14 +41,13 @@ def write_figure(runs: Mapping[str, RunMeasures], examples: Sequence[Example], p
 def _example_inches(example: Example) -> float:
     columns = len(example.ranks) + 2
     height_mm, width_mm = example.view.size_mm
-    return WIDTH_INCHES / (columns + 0.35) * height_mm / width_mm + 0.95
+    return WIDTH_INCHES / (columns + 0.35) * height_mm / width_mm + 0.85
 
 
 def _draw_example(part: SubFigure, example: Example) -> None:
     part.suptitle(example.caption, x=0.01, ha="left", fontsize=FONT, fontweight="bold")
     columns = len(example.ranks) + 2
-    grid = part.add_gridspec(1, columns + 1, width_ratios=[1] * columns + [0.06], wspace=0.03)
-    panels = [part.add_subplot(grid[0, column]) for column in range(columns)]
+    panels = part.subplots(1, columns, gridspec_kw={"wspace": 0.03})
     for axes in panels:
         style.empty_panel(axes, *example.view.size_mm)
     style.draw_ct(panels[0], example.view)
@@ -60,10 +59,10 @@ def _draw_example(part: SubFigure, example: Example) -> None:
         axes.set_title(title, fontsize=FONT - 1)
     style.label_panel(panels[0], "R", 0, 0.5)
     style.label_panel(panels[0], "L", 1, 0.5)
-    _draw_scale(part, part.add_subplot(grid[0, -1]))
+    _draw_scale(panels[-1].inset_axes((1.04, 0, 0.06, 1)))
 
 
-def _draw_scale(part: SubFigure, axes: Axes) -> None:
+def _draw_scale(axes: Axes) -> None:
     colours = style.over_lung(style.heat()(np.linspace(0, 1, 256)))
     axes.imshow(colours[:, None], aspect="auto", origin="lower", extent=(0, 1, 0, 100))
     axes.set_xticks([])
@@ -83,6 +82,7 @@ def _draw_curves(part: SubFigure, runs: Mapping[str, RunMeasures]) -> None:
     for place, (name, run, score) in enumerate(wanted):
         for axis, kind in zip(axes[2 * place :], kinds, strict=False):
             draw_curves(axis, run, score, kind)
+            axis.sharey(axes[2 * place])
             axis.set_title(f"{kind}, {name}" if len(runs) > 1 else kind, fontsize=FONT)
     known = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     part.legend(known.values(), known, loc="outside lower center", ncols=len(known), fontsize=FONT - 1, frameon=False)

@@ -70,7 +70,7 @@ def draw_grades(axes: Axes, runs: Mapping[str, RunMeasures]) -> None:
     for number, (title, (run, method)) in enumerate(series.items()):
         dots = _dots(run, lambda case, method=method: case.values[method].get(f"auprc/{target}", float("nan")))  # type: ignore[misc]
         offset = 0.7 * ((number + 0.5) / len(series) - 0.5)
-        _draw_dots(axes, [dots[grade] for grade in chance], offset, _look(method, number), title)
+        _draw_dots(axes, [dots[grade] for grade in chance], offset, _look(method, run), title)
     names = [f"{first.label_names[grade] if grade >= 0 else 'all'}\nn = {chance[grade].n}" for grade in chance]
     axes.set_xticks(range(len(names)), [name.replace("advanced ", "advanced\n") for name in names], fontsize=FONT)
     axes.set_ylabel(f"AUPRC, {TARGETS[target]}", fontsize=FONT)
@@ -112,11 +112,11 @@ def _draw_dots(axes: Axes, dots: list[Estimate], offset: float, look: tuple[str,
     axes.plot(place, median, mark, color=colour, markerfacecolor=face, markersize=7, linestyle="none", label=title)
 
 
-def _look(method: str, number: int) -> tuple[str, str, str]:
-    colour = COLOURS[method]
-    hollow = method == CAM or (method == GRAD_CAM and number % 2 == 1)
+def _look(method: str, run: RunMeasures) -> tuple[str, str, str]:
+    """Colour and mark of a method; hollow for the coarse maps of a baseline."""
+    colour, coarse = COLOURS[method], run.own == CAM and method in (CAM, GRAD_CAM)
     mark = {DCAM: "o", CAM: "o", GRAD_CAM: "s", DENSITY: "^", RANDOM: "X"}[method]
-    return colour, mark, "white" if hollow else colour
+    return colour, mark, "white" if coarse else colour
 
 
 def _dots(run: RunMeasures, value: Callable[[CaseMeasures], float]) -> Dots:

@@ -29,6 +29,7 @@ VERBS = (
     "status",
     "evaluate",
     "maps",
+    "faithfulness",
     "features",
     "select-k",
     "cluster",
