@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.phantom_study import CONFIG, METHODS, machine, run_seed
@@ -79,7 +80,8 @@ def pooled(by_seed: Mapping[int, RunMeasures]) -> RunMeasures:
     first = next(iter(by_seed.values()))
     cases = [replace(case, case_id=f"{seed}/{case.case_id}") for seed, run in by_seed.items() for case in run.cases]
     rules = {key: tuple(rule for run in by_seed.values() for rule in run.rules.get(key, ())) for key in first.rules}
-    return replace(first, cases=tuple(cases), rules=rules)
+    normal_hu = median(run.normal_hu for run in by_seed.values())
+    return replace(first, cases=tuple(cases), rules=rules, normal_hu=normal_hu)
 
 
 def examples(folder: Path, runs: Mapping[str, RunMeasures]) -> list[Example]:
