@@ -1,8 +1,8 @@
 """How far maps can be trusted, on generated cohorts whose lesions are known: dCAMs, the baseline's CAMs and controls.
 
-    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--cases 48]
+    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702] [--cases 48]
 
-A seed makes its own cohort and its own trainings of both methods, as ``benchmarks.phantom_study`` does. No choice of
+A seed makes its own cohort and its own trainings of both methods. No choice of
 the generator, of the methods or of the measures was made on these seeds. All test cases of all seeds are reported
 together; directions and thresholds are decided within each seed, on its training cases. Writes study.json (every
 number of every case), study.md and figure.png into DIR, else into OUT.
@@ -16,7 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.phantom_study import CONFIG, METHODS, machine, run_seed
+from benchmarks.launched import Launched, train_command
+from benchmarks.phantom_study import CONFIG, METHODS, machine
+from dcam_dist.config import load_config
+from dcam_dist.ingest import ingest
 from dcam_dist.maps.faithfulness import RunMeasures, faithfulness, read_run
 from dcam_dist.maps.faithfulness.example import Example, choose, make_example
 from dcam_dist.maps.faithfulness.figure import write_figure
@@ -25,9 +28,19 @@ from dcam_dist.maps.faithfulness.report import render
 from dcam_dist.maps.faithfulness.targets import LESIONS, find_lesions
 from dcam_dist.maps.faithfulness.verdicts import end_similarity, pointing
 from dcam_dist.maps.faithfulness.write import JSON_FILE
+from dcam_dist.phantom import write_phantom_cohort
 from dcam_dist.runs import open_cohort_of, restore_run
 
 FIGURE = "figure.png"
+LONGEST_S = 3600.0
+SMOKE_SETTINGS = (
+    "grid.shape=[32,32,32]",
+    "network.filters=4",
+    "training.epochs=1",
+    "training.passes=1",
+    "clustering.clusters=2",
+    "evaluation.bootstrap=50",
+)
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -35,25 +48,34 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702, 703])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702])
     parser.add_argument("--cases", type=int, default=48)
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="tiny trainings: shows that it runs, nothing else")
     arguments = parser.parse_args(given)
+    settings = SMOKE_SETTINGS if arguments.smoke else ()
     for seed in arguments.seeds:
-        measure_seed(arguments.out / f"seed-{seed}", seed, arguments.cases, arguments.processes)
+        measure_seed(arguments.out / f"seed-{seed}", seed, arguments.cases, arguments.ranks, settings)
         print(f"seed {seed} done", flush=True)
     write_study(arguments.out, arguments.results or arguments.out, arguments.seeds, arguments.cases)
 
 
-def measure_seed(folder: Path, seed: int, cases: int, processes: int) -> None:
+def measure_seed(folder: Path, seed: int, cases: int, ranks: int, settings: Sequence[str]) -> None:
     """One cohort, both trainings, both measured."""
-    scores = folder / "scores.json"
-    if not scores.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        scores.write_text(json.dumps(run_seed(folder, seed, cases, processes)))
-    missing = [folder / method for method in METHODS if not (folder / method / JSON_FILE).is_file()]
-    if missing:
-        faithfulness(missing, lesions=folder / "scans")
+    missing = [method for method in METHODS if not (folder / method / JSON_FILE).is_file()]
+    if not missing:
+        return
+    scans, cohort = folder / "scans", folder / "cohort.zarr"
+    if not (scans / "cases.csv").is_file():
+        write_phantom_cohort(scans, cases=cases, seed=seed, format="nifti")
+    given = [*settings, f"seed={seed}", f"data.cohort={cohort}"]
+    ingest([scans / "cases.csv"], cohort, config=load_config(CONFIG, given))
+    for method in missing:
+        arguments = ["--config", str(CONFIG), *given, f"method={method}", f"output={folder / method}"]
+        started = Launched(train_command(arguments, ranks=ranks, launcher="launch"), folder / f"{method}.log")
+        if started.wait(LONGEST_S) != [0]:
+            raise RuntimeError(started.said)
+        faithfulness([folder / method], lesions=scans)
 
 
 def write_study(out: Path, results: Path, seeds: Sequence[int], cases: int) -> None:

@@ -84,7 +84,7 @@ def _agreement_rows(name: str, run: RunMeasures, target: str) -> list[list[str]]
         names = (f"auprc/{target}", f"auprc/{target}/forward", f"auprc/{target}/inverted", f"dice/{target}")
         found = [_measured(run, method, measure) for measure in (*names, f"spearman/{target}")]
         inverted = sum(rule.sign < 0 for rule in run.rules[method, target])
-        cells = [str(found[0].n), *map(cell, found), f"{inverted} of {len(run.rules[method, target])}"]
+        cells = [str(found[0].n), *(cell(one, 3) for one in found), f"{inverted} of {len(run.rules[method, target])}"]
         rows.append([f"{name}: {TITLES[method]}", *cells])
     return rows
 
@@ -94,8 +94,8 @@ def _bounds(run: RunMeasures, target: str) -> list[list[str]]:
     chance = over_cases(run, lambda case: chance_of(case, target))
     best = over_cases(run, lambda case: case.ceiling.get(target, float("nan")))
     return [
-        ["chance", str(chance.n), *[cell(chance)] * 3, *[NONE] * 3],
-        ["best on this grid", str(best.n), *[cell(best)] * 2, *[NONE] * 4],
+        ["chance", str(chance.n), *[cell(chance, 3)] * 3, *[NONE] * 3],
+        ["best on this grid", str(best.n), *[cell(best, 3)] * 2, *[NONE] * 4],
     ]
 
 
@@ -180,7 +180,7 @@ def _differences(runs: Runs) -> list[str]:
         methods = [method for method in run.methods if run is not first or method != first.own]
         found = differences(first, run, methods, measures)
         for method, by_measure in found.items():
-            cells = [difference_cell(by_measure[one]) if one in by_measure else NONE for one in measures]
+            cells = [difference_cell(by_measure[one], 3) if one in by_measure else NONE for one in measures]
             rows.append([f"{other}: {TITLES[method]}", *cells])
     head = f"{name}: {TITLES[first.own]}, less"
     return [

@@ -12,6 +12,7 @@ from dcam_dist.maps.faithfulness.summary import (
     by_case,
     chance_of,
     difference,
+    estimate,
     measures_of,
     over_cases,
 )
@@ -39,14 +40,19 @@ def _of_run(name: str, run: RunMeasures) -> list[str]:
 
 
 def pointing(run: RunMeasures, target: str) -> str:
-    """Against chance, and against the density itself."""
+    """Against chance, against the density itself, and how far of what is possible."""
     measure = f"auprc/{target}"
+    own = by_case(run, run.own, measure)
     chance = {case.case_id: chance_of(case, target) for case in run.reported}
-    over_chance = difference(by_case(run, run.own, measure), chance, run.bootstrap, run.seed)
+    best = {case.case_id: case.ceiling.get(target, float("nan")) for case in run.reported}
+    over_chance = difference(own, chance, run.bootstrap, run.seed)
     over_density = _between(run, run.own, DENSITY, measure)
+    way = [(own[one] - chance[one]) / (best[one] - chance[one]) for one in own if best[one] > chance[one]]
+    covered = estimate((100 * part for part in way), run.bootstrap, run.seed)
     return (
-        f"it points at {_target(target)} {_better(over_chance, 'chance')}, and {_better(over_density, '−HU')}, "
-        "read in the direction that the training cases chose."
+        f"it points at {_target(target)} {_better(over_chance, 'chance', 3)}, and {_better(over_density, '−HU', 3)}; it "
+        f"goes {cell(covered, 1)} % of the way from chance to the best that this grid allows. It is read in the direction "
+        "that the training cases chose."
     )
 
 
@@ -89,11 +95,11 @@ def _between(run: RunMeasures, first: str, second: str, measure: str) -> Differe
     return difference(by_case(run, first, measure), by_case(run, second, measure), run.bootstrap, run.seed)
 
 
-def _better(found: Difference, than: str) -> str:
+def _better(found: Difference, than: str, digits: int = 2) -> str:
     if not found.n:
         return f"in no case that could be compared with {than}"
     word = ("better than" if found.median > 0 else "worse than") if apart(found) else "no better or worse than"
-    return f"{word} {than} ({difference_cell(found).replace('*', '')}, n = {found.n})"
+    return f"{word} {than} ({difference_cell(found, digits).replace('*', '')}, n = {found.n})"
 
 
 def _target(target: str) -> str:
