@@ -13,7 +13,7 @@ from dcam_dist.maps.faithfulness import case as one
 from dcam_dist.maps.faithfulness.case import CaseMeasures, Rules
 from dcam_dist.maps.faithfulness.explain import Explained, explain, own_method
 from dcam_dist.maps.faithfulness.overlap import Sample, fit_rules
-from dcam_dist.maps.faithfulness.targets import Shares, target_shares
+from dcam_dist.maps.faithfulness.targets import TITLES, Shares, target_shares
 from dcam_dist.maps.naming import ClassNames, class_names
 from dcam_dist.runs import RestoredRun
 from dcam_dist.types import CaseRecord
@@ -153,5 +153,7 @@ def _look(
 
 
 def _rules(fitted: Sequence[Mapping[tuple[str, str], Sample]], classes: int) -> Rules:
-    keys = dict.fromkeys(key for samples in fitted for key in samples)
+    """Of every target, known of a training case or not: a test case may have what none of them has."""
+    methods = dict.fromkeys(method for method, _ in fitted[0])
+    keys = [(method, target) for method in methods for target in TITLES]
     return {key: fit_rules([samples[key] for samples in fitted if key in samples], classes) for key in keys}

@@ -50,9 +50,9 @@ def pointing(run: RunMeasures, target: str) -> str:
     way = [(own[one] - chance[one]) / (best[one] - chance[one]) for one in own if best[one] > chance[one]]
     covered = estimate((100 * part for part in way), run.bootstrap, run.seed)
     return (
-        f"it points at {_target(target)} {_better(over_chance, 'chance', 3)}, and {_better(over_density, '−HU', 3)}; it "
-        f"goes {cell(covered, 1)} % of the way from chance to the best that this grid allows. It is read in the direction "
-        "that the training cases chose."
+        f"it points at {_target(target)} {_better(over_chance, 'chance', 3)}, "
+        f"and {_better(over_density, '−HU', 3)}; it goes {cell(covered, 1)} % of the way from chance to the best that "
+        "this grid allows. It is read in the direction that the training cases chose."
     )
 
 

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.cohorts import settings
 
+from dcam_dist.__main__ import main
 from dcam_dist.cohort import open_cohort
 from dcam_dist.cohort.image_file import write_nifti
 from dcam_dist.config import load_config
@@ -166,3 +168,18 @@ def test_estimates_leave_out_what_is_not_defined_and_differences_go_by_case():
     assert apart.n == 12 and apart.low >= 1 and apart.p_value < 0.001
     assert np.isnan(difference(first, first, 20, 0).p_value)
     assert difference(first, {}, 20, 0).n == 0
+
+
+def test_the_verb_tells_what_may_be_concluded(measured, lesions, monkeypatch, capsys):
+    run, _ = measured
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["dcam-dist", "faithfulness", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            sys.exit(main())
+        return stop.value.code, capsys.readouterr()
+
+    code, said = call(run, "--lesions", lesions, "--cases", 1)
+    assert code == 0 and "- dcam, dCAM: it points at lesions" in said.out and "faithfulness.png" in said.out
+    code, said = call(run, "--cases", 0)
+    assert code == 2 and len(said.err.splitlines()) == 1
