@@ -15,7 +15,8 @@ from dcam_dist.maps.faithfulness.summary import estimates, plain
 from dcam_dist.maps.naming import ClassNames
 
 FORMAT = 1
-DIGITS = 6
+DIGITS = 5
+"""Significant ones, of every number of a case."""
 
 
 def run_to_json(run: RunMeasures) -> dict[str, Any]:
@@ -128,8 +129,8 @@ def _case_of(tree: dict[str, Any], names: ClassNames) -> CaseMeasures:
 def _curves(both: Curves) -> dict[str, Any]:
     return {
         score: {
-            "deletion": np.round(both.deletion_SM[:, place], DIGITS).tolist(),
-            "insertion": np.round(both.insertion_SM[:, place], DIGITS).tolist(),
+            "deletion": [_number(value) for value in both.deletion_SM[:, place]],
+            "insertion": [_number(value) for value in both.insertion_SM[:, place]],
         }
         for place, score in enumerate(SCORES)
         if not np.isnan(both.deletion_SM[:, place]).any()
@@ -155,7 +156,7 @@ def _numbers(values: Values) -> dict[str, float | None]:
 
 
 def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, DIGITS + 2)
+    return None if np.isnan(value) else float(f"{value:.{DIGITS}g}")
 
 
 def _all_known(values: dict[str, float | None]) -> Values:

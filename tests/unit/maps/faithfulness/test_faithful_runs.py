@@ -57,10 +57,10 @@ def test_what_is_read_back_is_what_was_measured(measured):
     for one, other in zip(found.cases, again.cases, strict=True):
         assert (one.case_id, one.class_id, one.head_agrees) == (other.case_id, other.class_id, other.head_agrees)
         for method, values in one.values.items():
-            assert other.values[method] == pytest.approx(values, abs=1e-6, nan_ok=True)
+            assert other.values[method] == pytest.approx(values, rel=1e-4, nan_ok=True)
         for method, curves in one.curves.items():
             stored = other.curves[method]["blurred"].deletion_SM
-            np.testing.assert_allclose(stored, curves["blurred"].deletion_SM, atol=1e-5)
+            np.testing.assert_allclose(stored, curves["blurred"].deletion_SM, rtol=1e-4)
 
 
 def test_the_measures_say_what_they_must(measured):
@@ -108,26 +108,20 @@ def test_a_map_that_never_changes_fails_the_sanity_check(measured):
     assert "passes the sanity check" in noticing(changed)
 
 
-def test_without_lesion_masks_their_part_is_left_out(dcam_run, tmp_path):
-    run = shutil.copytree(dcam_run, tmp_path / "dcam")
-    faithfulness([run], cases=2)
+def test_without_grades_and_lesion_masks_their_parts_are_left_out(unlabelled_cohort, tmp_path):
+    config = load_config(None, settings(unlabelled_cohort, output=tmp_path / "dcam", training__epochs=1))
+    run = train(config).run
+    faithfulness([run], cases=1)
     text = (run / "faithfulness.md").read_text(encoding="utf-8")
     assert "Lesions: no masks were given (`--lesions`), so this part is left out." in text
     assert "AUPRC by grade, below −950 HU" in text and "Target: lesions" not in text
-
-
-def test_a_cohort_without_grades_is_measured_without_them(unlabelled_cohort, tmp_path):
-    config = load_config(None, settings(unlabelled_cohort, output=tmp_path / "dcam", training__epochs=1))
-    run = train(config).run
-    faithfulness([run], cases=2)
-    text = (run / "faithfulness.md").read_text(encoding="utf-8")
     assert "The cohort has no grades, so this part is left out." in text
 
 
 def test_supervised_runs_are_followed_by_grade_and_probability_alone(small_cohort, lesions, tmp_path):
     overrides = settings(small_cohort, output=tmp_path / "run", training__epochs=1, method="supervised")
     run = train(load_config(None, overrides)).run
-    result = faithfulness([run], lesions=lesions, cases=2)
+    result = faithfulness([run], lesions=lesions, cases=1)
     (found,) = result.runs.values()
     assert all(case.head_agrees for case in found.cases)
     assert "gap/normal/probability" in found.reported[0].values["dcam"]
@@ -140,7 +134,7 @@ def test_supervised_runs_are_followed_by_grade_and_probability_alone(small_cohor
 def test_runs_are_compared_case_by_case(measured, lesions, tmp_path):
     run, _ = measured
     second = shutil.copytree(run, tmp_path / "second")
-    result = faithfulness([run, second], lesions=lesions, cases=2, out=tmp_path / "out")
+    result = faithfulness([run, second], lesions=lesions, cases=1, out=tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] and len(result.files) == 9
     tree = json.loads((tmp_path / "out" / "faithfulness.json").read_text(encoding="utf-8"))
     assert list(tree["runs"]) == ["dcam", "second"]
