@@ -74,8 +74,8 @@ def draw_grades(axes: Axes, runs: Mapping[str, RunMeasures]) -> None:
     names = [f"{first.label_names[grade] if grade >= 0 else 'all'}\nn = {chance[grade].n}" for grade in chance]
     axes.set_xticks(range(len(names)), [name.replace("advanced ", "advanced\n") for name in names], fontsize=FONT)
     axes.set_ylabel(f"AUPRC, {TARGETS[target]}", fontsize=FONT)
-    axes.set_ylim(0, 1)
-    axes.legend(fontsize=FONT - 1, frameon=False, loc="upper left")
+    axes.set_ylim(0, 1.15)  # room for the legend
+    axes.legend(fontsize=FONT - 1, frameon=False, loc="upper left", ncols=2)
     axes.set_title(f"Do the maps point at {TARGETS[target]}?", fontsize=FONT + 1)
     _quiet(axes)
 

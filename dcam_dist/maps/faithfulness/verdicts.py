@@ -34,8 +34,8 @@ def verdicts(runs: Mapping[str, RunMeasures]) -> list[str]:
 def _of_run(name: str, run: RunMeasures) -> list[str]:
     own = f"{name}, {TITLES[run.own]}"
     lines = [f"{own}: {pointing(run, target)}" for target in run.targets if target in (LESIONS, "laa950")]
-    scores = [score for score in ("margin", "probability") if f"gap/normal/{score}" in measures_of(run, run.own)]
-    lines += [f"{own}: {ordering(run, replacement, scores[0])}" for replacement in ("normal", "blurred")]
+    scores = [score for score in ("probability", "margin") if f"gap/normal/{score}" in measures_of(run, run.own)]
+    lines += [f"{own}: {ordering(run, part, score)}" for score in scores for part in ("normal", "blurred")]
     return [*lines, f"{own}: {noticing(run)}"]
 
 
