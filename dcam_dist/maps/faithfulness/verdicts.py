@@ -61,7 +61,9 @@ def ordering(run: RunMeasures, replacement: str, score: str) -> str:
     found = _between(run, run.own, RANDOM, f"gap/{replacement}/{score}")
     means = "that the score rests on what it marks is not shown"
     if apart(found):
-        means = "the score rests on what it marks" if found.median > 0 else "what it marks speaks against the class"
+        means = (
+            "some of the score rests on what it marks" if found.median > 0 else "what it marks speaks against the class"
+        )
     words = {"normal": "normal lung", "blurred": "blurred lung"}[replacement]
     return f"with {words} put in, insertion less deletion of the {score} is {_better(found, 'noise')}: {means}."
 
