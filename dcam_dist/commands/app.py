@@ -15,6 +15,7 @@ from dcam_dist.commands.demo import demo
 from dcam_dist.commands.doctor import doctor
 from dcam_dist.commands.evaluate import evaluate
 from dcam_dist.commands.export import export
+from dcam_dist.commands.faithfulness import faithfulness
 from dcam_dist.commands.features import features
 from dcam_dist.commands.infer import infer
 from dcam_dist.commands.ingest import ingest
@@ -61,7 +62,7 @@ for verb in (
     *(phantom, ingest, validate),
     *(doctor, plan, preflight),
     *(train, submit, status),
-    *(evaluate, maps, associate, report),
+    *(evaluate, maps, associate, faithfulness, report),
     *(export, infer, features, select_k, cluster, assign),
     *(demo,),
 ):

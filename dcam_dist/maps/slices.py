@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from dcam_dist.cohort.spatial import crop_geometry, resample, to_sitk
 from dcam_dist.maps.compute import Floats, softmax
 from dcam_dist.maps.scene import Scene
+from dcam_dist.types import CaseRecord
 
 Plane = Literal["axial", "coronal", "sagittal"]
 PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
@@ -48,17 +49,9 @@ def cut(scene: Scene, plane: Plane, index: int) -> Slice:
         index: Slice, row or column of the native crop.
     """
     record, axis = scene.mapped.record, PLANES.index(plane)
-    start, shape = [0, 0, 0], list(record.native.shape)
-    start[axis], shape[axis] = index, 1
-    thin = crop_geometry(record.native, (start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
-    logits_KRC = np.stack(
-        [
-            resample(to_sitk(dense, record.grid), thin, interpolation="linear", outside=0).squeeze(axis)
-            for dense in scene.mapped.maps.dense_KDHW
-        ]
-    )
+    logits_KRC = sample_plane(scene.mapped.maps.dense_KDHW, record, plane, index)
+    shape = list(record.native.shape)
     height, width = (size * step for size, step in zip(_other(shape, axis), _spacing(scene, axis), strict=True))
-    logits_KRC = _upright(logits_KRC, plane)
     return Slice(
         hu_RC=_upright(np.moveaxis(scene.hu_DHW, axis, 0)[index], plane),
         lungs_RC=_upright(np.moveaxis(scene.lungs_DHW, axis, 0)[index], plane),
@@ -66,6 +59,26 @@ def cut(scene: Scene, plane: Plane, index: int) -> Slice:
         winner_RC=logits_KRC.argmax(axis=0),
         size_mm=(height, width),
     )
+
+
+def sample_plane(values_KDHW: Floats, record: CaseRecord, plane: Plane, index: int) -> Floats:
+    """Volumes on the training grid in one plane of the native crop, linear, turned as in ``Slice``: (K, R, C).
+
+    Args:
+        values_KDHW: float32, volumes on the training grid.
+        record: The case.
+        plane: Which one.
+        index: Slice, row or column of the native crop.
+    """
+    axis = PLANES.index(plane)
+    start, shape = [0, 0, 0], list(record.native.shape)
+    start[axis], shape[axis] = index, 1
+    thin = crop_geometry(record.native, (start[0], start[1], start[2]), (shape[0], shape[1], shape[2]))
+    sampled = [
+        resample(to_sitk(values, record.grid), thin, interpolation="linear", outside=0).squeeze(axis)
+        for values in values_KDHW
+    ]
+    return _upright(np.stack(sampled), plane)
 
 
 def strongest_slice(scene: Scene, plane: Plane, class_id: int) -> int:
@@ -79,11 +92,11 @@ def strongest_slice(scene: Scene, plane: Plane, class_id: int) -> int:
     strength = (softmax(mapped.maps.dense_KDHW)[class_id] * mapped.lung_mask_DHW).sum(axis=others)
     eligible = area >= SMALLEST_SHARE * area.max()
     index = int(np.where(eligible, strength / np.maximum(area, 1), -1.0).argmax())
-    return _native_index(scene, axis, index)
+    return native_index(mapped.record, axis, index)
 
 
-def _native_index(scene: Scene, axis: int, grid_index: int) -> int:
-    record = scene.mapped.record
+def native_index(record: CaseRecord, axis: int, grid_index: int) -> int:
+    """The slice of the native crop that is nearest to one of the training grid, along an axis of (z, y, x)."""
     middle_zyx = [(size - 1) / 2 for size in record.grid.shape]
     middle_zyx[axis] = grid_index
     world = record.grid.matrix @ np.array([*middle_zyx[::-1], 1.0])

@@ -75,12 +75,20 @@ def draw_ct(axes: Axes, view: Slice) -> None:
 def draw_map(axes: Axes, view: Slice, class_id: int) -> None:
     """The map of one class over the CT, inside the lungs."""
     times_chance_RC = view.probability_KRC[class_id] * len(view.probability_KRC)
-    _draw_over_lungs(axes, view, heat()(SCALE(times_chance_RC)))
+    draw_over_lungs(axes, view, heat()(SCALE(times_chance_RC)))
 
 
 def draw_winner(axes: Axes, view: Slice) -> None:
     """The class with the largest map in each pixel of the lungs."""
-    _draw_over_lungs(axes, view, winner_colours(len(view.probability_KRC))[view.winner_RC])
+    draw_over_lungs(axes, view, winner_colours(len(view.probability_KRC))[view.winner_RC])
+
+
+def draw_over_lungs(axes: Axes, view: Slice, colours_RC4: NDArray[np.float64]) -> None:
+    """Colours with their opacity, (R, C, 4), over the CT, inside the lungs; with the lungs' outline."""
+    draw_ct(axes, view)
+    colours_RC4[..., 3] *= view.lungs_RC
+    axes.imshow(colours_RC4, extent=_extent(view), interpolation="nearest")
+    _draw_outline(axes, view)
 
 
 def draw_scale(figure: Figure | SubFigure, axes: Axes, kind: str) -> None:
@@ -107,13 +115,6 @@ def label_panel(axes: Axes, text: str, x: float, y: float) -> None:
         transform=axes.transAxes,
         bbox={"boxstyle": "round,pad=0.15", "facecolor": "black", "alpha": 0.45, "linewidth": 0},
     )
-
-
-def _draw_over_lungs(axes: Axes, view: Slice, colours_RC4: NDArray[np.float64]) -> None:
-    draw_ct(axes, view)
-    colours_RC4[..., 3] *= view.lungs_RC
-    axes.imshow(colours_RC4, extent=_extent(view), interpolation="nearest")
-    _draw_outline(axes, view)
 
 
 def _draw_outline(axes: Axes, view: Slice) -> None:

@@ -30,6 +30,7 @@ VERBS = (
     "evaluate",
     "maps",
     "associate",
+    "faithfulness",
     "report",
     "export",
     "infer",

@@ -1,0 +1,140 @@
+"""How far maps can be trusted, on generated cohorts whose lesions are known: dCAMs, the baseline's CAMs and controls.
+
+    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702] [--cases 48]
+
+A seed makes its own cohort and its own trainings of both methods. No choice of
+the generator, of the methods or of the measures was made on these seeds. All test cases of all seeds are reported
+together; directions and thresholds are decided within each seed, on its training cases. Writes study.json (every
+number of every case), study.md and figure.png into DIR, else into OUT.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.launched import Launched, train_command
+from benchmarks.phantom_study import CONFIG, METHODS, machine
+from dcam_dist.config import load_config
+from dcam_dist.ingest import ingest
+from dcam_dist.maps.faithfulness import RunMeasures, faithfulness, read_run
+from dcam_dist.maps.faithfulness.example import Example, choose, make_example
+from dcam_dist.maps.faithfulness.figure import write_figure
+from dcam_dist.maps.faithfulness.files import run_to_json
+from dcam_dist.maps.faithfulness.report import render
+from dcam_dist.maps.faithfulness.targets import LESIONS, find_lesions
+from dcam_dist.maps.faithfulness.verdicts import end_similarity, pointing
+from dcam_dist.maps.faithfulness.write import JSON_FILE
+from dcam_dist.phantom import write_phantom_cohort
+from dcam_dist.runs import open_cohort_of, restore_run
+
+FIGURE = "figure.png"
+LONGEST_S = 3600.0
+SMOKE_SETTINGS = (
+    "grid.shape=[32,32,32]",
+    "network.filters=4",
+    "training.epochs=1",
+    "training.passes=1",
+    "clustering.clusters=2",
+    "evaluation.bootstrap=50",
+)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Run the seeds one after the other; what is there already is not made again."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702])
+    parser.add_argument("--cases", type=int, default=48)
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="tiny trainings: shows that it runs, nothing else")
+    arguments = parser.parse_args(given)
+    settings = SMOKE_SETTINGS if arguments.smoke else ()
+    for seed in arguments.seeds:
+        measure_seed(arguments.out / f"seed-{seed}", seed, arguments.cases, arguments.ranks, settings)
+        print(f"seed {seed} done", flush=True)
+    write_study(arguments.out, arguments.results or arguments.out, arguments.seeds, arguments.cases)
+
+
+def measure_seed(folder: Path, seed: int, cases: int, ranks: int, settings: Sequence[str]) -> None:
+    """One cohort, both trainings, both measured."""
+    missing = [method for method in METHODS if not (folder / method / JSON_FILE).is_file()]
+    if not missing:
+        return
+    scans, cohort = folder / "scans", folder / "cohort.zarr"
+    if not (scans / "cases.csv").is_file():
+        write_phantom_cohort(scans, cases=cases, seed=seed, format="nifti")
+    given = [*settings, f"seed={seed}", f"data.cohort={cohort}"]
+    ingest([scans / "cases.csv"], cohort, config=load_config(CONFIG, given))
+    for method in missing:
+        arguments = ["--config", str(CONFIG), *given, f"method={method}", f"output={folder / method}"]
+        started = Launched(train_command(arguments, ranks=ranks, launcher="launch"), folder / f"{method}.log")
+        if started.wait(LONGEST_S) != [0]:
+            raise RuntimeError(started.said)
+        faithfulness([folder / method], lesions=scans)
+
+
+def write_study(out: Path, results: Path, seeds: Sequence[int], cases: int) -> None:
+    """Put the seeds together."""
+    found = {
+        seed: {method: read_run(out / f"seed-{seed}" / method / JSON_FILE) for method in METHODS} for seed in seeds
+    }
+    together = {method: pooled({seed: by_method[method] for seed, by_method in found.items()}) for method in METHODS}
+    tree = {
+        "cases": cases,
+        "config": CONFIG.name,
+        "seeds": {str(seed): {name: run_to_json(run) for name, run in runs.items()} for seed, runs in found.items()},
+        "together": {method: run_to_json(run)["estimates"] for method, run in together.items()},
+        **machine(),
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "study.json").write_text(json.dumps(tree, separators=(",", ":"), allow_nan=False) + "\n")
+    (results / "study.md").write_text(report(together, found, tree))
+    write_figure(together, examples(out / f"seed-{seeds[0]}", found[seeds[0]]), results / FIGURE)
+
+
+def pooled(by_seed: Mapping[int, RunMeasures]) -> RunMeasures:
+    """The cases of all seeds as of one run; ids bear the seed, and the rules stay those of each seed."""
+    first = next(iter(by_seed.values()))
+    cases = [replace(case, case_id=f"{seed}/{case.case_id}") for seed, run in by_seed.items() for case in run.cases]
+    rules = {key: tuple(rule for run in by_seed.values() for rule in run.rules.get(key, ())) for key in first.rules}
+    normal_hu = median(run.normal_hu for run in by_seed.values())
+    return replace(first, cases=tuple(cases), rules=rules, normal_hu=normal_hu)
+
+
+def examples(folder: Path, runs: Mapping[str, RunMeasures]) -> list[Example]:
+    """The scans that the figure shows, of one seed."""
+    restored = {method: restore_run(folder / method) for method in METHODS}
+    cohort = open_cohort_of(restored[METHODS[0]])
+    lesions = find_lesions(folder / "scans", cohort)
+    looked = {method: (restored[method], runs[method]) for method in METHODS}
+    return [make_example(looked, cohort, case_id, lesions) for case_id in choose(runs[METHODS[0]].reported, LESIONS)]
+
+
+def report(
+    together: Mapping[str, RunMeasures], by_seed: Mapping[int, Mapping[str, RunMeasures]], tree: Mapping[str, Any]
+) -> str:
+    """The report of all seeds together, and what differs between them."""
+    lines = [
+        f"`configs/{tree['config']}`, {tree['cases']} generated cases a seed, seeds "
+        f"{', '.join(map(str, by_seed))}: test cases of all seeds together, rules within each seed.",
+        "",
+        render(together, FIGURE),
+        "## Seed by seed",
+        "",
+    ]
+    for seed, runs in by_seed.items():
+        for method, run in runs.items():
+            end = end_similarity(run)
+            lines.append(
+                f"- {seed}, {method}: {pointing(run, LESIONS)} |ρ| after all weights were randomized: {end.median:.2f}."
+            )
+    return "\n".join([*lines, "", f"Hardware: {tree['cpu']}, {tree['cores']} cores; {tree['versions']}."]) + "\n"
+
+
+if __name__ == "__main__":
+    main()

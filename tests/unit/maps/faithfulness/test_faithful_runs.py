@@ -1,0 +1,179 @@
+"""Whole runs measured: the files, the report, and cohorts of every kind."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.cohorts import settings
+
+from dcam_dist.__main__ import main
+from dcam_dist.cohort import open_cohort
+from dcam_dist.cohort.image_file import write_nifti
+from dcam_dist.config import load_config
+from dcam_dist.errors import UsageError
+from dcam_dist.maps.faithfulness import faithfulness, read_run
+from dcam_dist.maps.faithfulness.summary import by_case, difference, estimate
+from dcam_dist.maps.faithfulness.verdicts import invariant_line, noticing
+from dcam_dist.training import train
+
+
+@pytest.fixture(scope="module")
+def lesions(tmp_path_factory, small_cohort):
+    """Lesions in the upper half of the lungs of all cases but those that are absent of emphysema."""
+    folder = tmp_path_factory.mktemp("lesions")
+    for record in open_cohort(small_cohort).cases:
+        (folder / record.case_id).mkdir()
+        mask = np.zeros(record.scan.shape, np.uint8)
+        mask[8:, ::2] = record.label > 0
+        write_nifti(mask, record.scan, folder / record.case_id / "lesion_mask.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory, dcam_run, lesions):
+    run = shutil.copytree(dcam_run, tmp_path_factory.mktemp("measured") / "dcam")
+    return run, faithfulness([run], lesions=lesions, cases=3)
+
+
+def test_the_three_files_are_in_the_run(measured):
+    run, result = measured
+    assert [file.name for file in result.files] == ["faithfulness.json", "faithfulness.md", "faithfulness.png"]
+    assert all(file.parent == run for file in result.files)
+    assert result.files[2].stat().st_size > 100_000
+    text = result.files[1].read_text(encoding="utf-8")
+    assert "3 test cases are reported, 3 training cases decided" in text and "left out" not in text
+    assert all(line in text for line in result.verdicts)
+
+
+def test_what_is_read_back_is_what_was_measured(measured):
+    run, result = measured
+    (found,), again = result.runs.values(), read_run(run / "faithfulness.json")
+    for name in ("method", "own", "names", "label_names", "split", "normal_hu", "bootstrap", "seed"):
+        assert getattr(again, name) == getattr(found, name)
+    assert again.rules.keys() == found.rules.keys()
+    for one, other in zip(found.cases, again.cases, strict=True):
+        assert (one.case_id, one.class_id, one.head_agrees) == (other.case_id, other.class_id, other.head_agrees)
+        for method, values in one.values.items():
+            assert other.values[method] == pytest.approx(values, rel=1e-4, nan_ok=True)
+        for method, curves in one.curves.items():
+            stored = other.curves[method]["blurred"].deletion_SM
+            np.testing.assert_allclose(stored, curves["blurred"].deletion_SM, rtol=1e-4)
+
+
+def test_the_measures_say_what_they_must(measured):
+    (found,) = measured[1].runs.values()
+    assert [case.split for case in found.cases] == ["train"] * 3 + ["test"] * 3
+    assert all(case.invariant < 1e-4 for case in found.cases)
+    for case in found.reported:
+        density = case.values["low_attenuation"]
+        assert density["auprc/laa910/forward"] == pytest.approx(1)  # the grid is the scan's own
+        assert case.ceiling["laa910"] == pytest.approx(1)
+        normal = [curves["normal"] for curves in case.curves.values()]
+        ends = {(both.deletion_SM[0, 1], both.insertion_SM[-1, 1]) for both in normal}
+        assert len(ends) == 1  # the whole scan, whatever the map
+        (whole,) = ends
+        assert whole[0] == whole[1] > 0  # it belongs to the class that is explained
+    assert "holds" in invariant_line("run", found)
+
+
+def test_directions_are_those_of_the_training_cases_alone(measured):
+    (found,) = measured[1].runs.values()
+    for (method, target), rules in found.rules.items():
+        train = [case for case in found.cases if case.split == "train"]
+        for class_id in {case.class_id for case in train}:
+            both = [
+                [case.values[method][f"auprc/{target}/{way}"] for case in train if case.class_id == class_id]
+                for way in ("forward", "inverted")
+            ]
+            if np.isnan(both).all():
+                continue
+            assert rules[class_id].sign == (1 if np.nanmean(both[0]) >= np.nanmean(both[1]) else -1)
+        for case in found.reported:
+            way = "forward" if rules[case.class_id].sign > 0 else "inverted"
+            values = case.values[method]
+            assert values[f"auprc/{target}"] == pytest.approx(values[f"auprc/{target}/{way}"], nan_ok=True)
+
+
+def test_a_map_that_never_changes_fails_the_sanity_check(measured):
+    (found,) = measured[1].runs.values()
+    same = {"head": {"spearman": -1.0, "ssim": 1.0}, "down 1": {"spearman": -0.97, "ssim": 1.0}}
+    other = {"head": {"spearman": 1.0, "ssim": 1.0}, "down 1": {"spearman": 0.1, "ssim": 1.0}}
+    fixed, changed = (
+        replace(found, cases=tuple(replace(case, similarity=one) for case in found.cases)) for one in (same, other)
+    )
+    assert "fails the sanity check: |ρ| with itself after all weights were randomized is 0.97" in noticing(fixed)
+    assert "passes the sanity check" in noticing(changed)
+
+
+def test_without_grades_and_lesion_masks_their_parts_are_left_out(unlabelled_cohort, tmp_path):
+    config = load_config(None, settings(unlabelled_cohort, output=tmp_path / "dcam", training__epochs=1))
+    run = train(config).run
+    faithfulness([run], cases=1)
+    text = (run / "faithfulness.md").read_text(encoding="utf-8")
+    assert "Lesions: no masks were given (`--lesions`), so this part is left out." in text
+    assert "AUPRC by grade, below −950 HU" in text and "Target: lesions" not in text
+    assert "The cohort has no grades, so this part is left out." in text
+
+
+def test_supervised_runs_are_followed_by_grade_and_probability_alone(small_cohort, lesions, tmp_path):
+    overrides = settings(small_cohort, output=tmp_path / "run", training__epochs=1, method="supervised")
+    run = train(load_config(None, overrides)).run
+    result = faithfulness([run], lesions=lesions, cases=1)
+    (found,) = result.runs.values()
+    assert all(case.head_agrees for case in found.cases)
+    assert "gap/normal/probability" in found.reported[0].values["dcam"]
+    assert not any("margin" in name for name in found.reported[0].values["dcam"])
+    tree = json.loads((run / "faithfulness.json").read_text(encoding="utf-8"))
+    assert all(0 <= case["grade"] < 6 for case in tree["cases"])
+    assert "of the probability" in " ".join(result.verdicts) and "scan's grade" in result.files[1].read_text("utf-8")
+
+
+def test_runs_are_compared_case_by_case(measured, lesions, tmp_path):
+    run, _ = measured
+    second = shutil.copytree(run, tmp_path / "second")
+    result = faithfulness([run, second], lesions=lesions, cases=1, out=tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] and len(result.files) == 9
+    tree = json.loads((tmp_path / "out" / "faithfulness.json").read_text(encoding="utf-8"))
+    assert list(tree["runs"]) == ["dcam", "second"]
+    first, other = result.runs.values()
+    assert by_case(first, "dcam", "gap/normal/margin") == by_case(other, "dcam", "gap/normal/margin")
+    text = (tmp_path / "out" / "faithfulness.md").read_text(encoding="utf-8")
+    assert "| second: dCAM | +0.000 [+0.000, +0.000], no test |" in text  # the same run twice
+
+
+def test_wrong_requests_are_told_before_anything_is_measured(measured, tmp_path):
+    run, _ = measured
+    with pytest.raises(UsageError, match="at least one of each split"):
+        faithfulness([run], cases=0)
+    with pytest.raises(UsageError, match="two runs are called"):
+        faithfulness([run, run])
+    with pytest.raises(UsageError, match="no lesion mask of a case"):
+        faithfulness([run], lesions=tmp_path)
+
+
+def test_estimates_leave_out_what_is_not_defined_and_differences_go_by_case():
+    found = estimate([1.0, float("nan"), 3.0, 2.0], 100, 0)
+    assert (found.n, found.median) == (3, 2.0) and 1 <= found.low <= found.high <= 3
+    first = {str(i): float(i + 1 + i / 100) for i in range(12)}
+    apart = difference(first, {str(i): float(i) for i in range(20)}, 200, 0)
+    assert apart.n == 12 and apart.low >= 1 and apart.p_value < 0.001
+    assert np.isnan(difference(first, first, 20, 0).p_value)
+    assert difference(first, {}, 20, 0).n == 0
+
+
+def test_the_verb_tells_what_may_be_concluded(measured, lesions, monkeypatch, capsys):
+    run, _ = measured
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["dcam-dist", "faithfulness", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            sys.exit(main())
+        return stop.value.code, capsys.readouterr()
+
+    code, said = call(run, "--lesions", lesions, "--cases", 1)
+    assert code == 0 and "- dcam, dCAM: it points at lesions" in said.out and "faithfulness.png" in said.out
+    code, said = call(run, "--cases", 0)
+    assert code == 2 and len(said.err.splitlines()) == 1
