@@ -1,6 +1,6 @@
 """How far maps can be trusted, on generated cohorts whose lesions are known: dCAMs, the baseline's CAMs and controls.
 
-    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702] [--cases 48]
+    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--cases 48]
 
 A seed makes its own cohort and its own trainings of both methods. No choice of
 the generator, of the methods or of the measures was made on these seeds. All test cases of all seeds are reported
@@ -48,7 +48,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--results", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702, 703])
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="tiny trainings: shows that it runs, nothing else")
