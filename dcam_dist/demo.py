@@ -1,4 +1,4 @@
-"""``demo``: the whole method on a small synthetic cohort, from DICOM to the table and the figure."""
+"""``demo``: the whole method on a small synthetic cohort, from DICOM to the table, the figure and the report."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ METHODS = ("dcam", "baseline")
 def run_demo(
     out: Path, *, processes: int = 2, config_file: Path | None = None, say: Callable[[str], None] = print
 ) -> dict[str, Path]:
-    """Generate, ingest, train both methods under torchrun, compare them, and draw the maps of the proposed one.
+    """Generate, ingest, train both methods under torchrun, compare them, and draw and report the proposed one.
 
     A second call in the same folder keeps what is there and does the rest.
 
@@ -49,8 +49,15 @@ def run_demo(
     for method, run in runs.items():
         say(f"train {method} on {processes} processes → {run}")
         _train(file, method, cohort, run, processes)
-    figure = _compare_and_draw(runs, out, say)
-    made = {"scans": scans, "cohort": cohort, **runs, "table": out / "comparison.md", "figure": figure}
+    figure, report = _compare_and_draw(runs, out, say)
+    made = {
+        "scans": scans,
+        "cohort": cohort,
+        **runs,
+        "table": out / "comparison.md",
+        "figure": figure,
+        "report": report,
+    }
     say(f"done in {time.perf_counter() - started:.0f} s; made:")
     for name, path in made.items():
         say(f"  {name:9s} {path}")
@@ -85,15 +92,17 @@ def _train(config_file: Path, method: str, cohort: Path, run: Path, processes: i
         raise EnvironmentFault(f"training {method} ended with {ended.returncode}; its message is above")
 
 
-def _compare_and_draw(runs: dict[str, Path], out: Path, say: Callable[[str], None]) -> Path:
+def _compare_and_draw(runs: dict[str, Path], out: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
     from rich.console import Console
 
     from dcam_dist.evaluation import evaluate, render_console
     from dcam_dist.maps import write_maps
+    from dcam_dist.report.build import write_report
 
     say("evaluate")
     result = evaluate(list(runs.values()), out=out)
     render_console(result.methods, "test", Console(width=150))
     say("draw the maps")
     summary = write_maps(runs["dcam"])
-    return summary.figure or runs["dcam"] / "maps"
+    say("write the report")
+    return summary.figure or runs["dcam"] / "maps", write_report(runs["dcam"])

@@ -136,8 +136,8 @@ def test_demo_goes_on_with_what_is_there_and_adds_the_rest(steps, folder):
     assert latest_checkpoint(folder / "baseline").finished
     for row in ("dcam", "baseline", "baseline, untrained", "LAA-950 binning"):
         assert ended.stdout.count(f"│ {row} ") == 1
-    made = ["scans", "cohort.zarr", "dcam", "baseline", "comparison.md", "dcam/maps/figure1.png"]
-    assert [line.split()[-1] for line in ended.stdout.splitlines()[-6:]] == [str(folder / name) for name in made]
+    made = ["scans", "cohort.zarr", "dcam", "baseline", "comparison.md", "dcam/maps/figure1.png", "dcam/report.html"]
+    assert [line.split()[-1] for line in ended.stdout.splitlines()[-7:]] == [str(folder / name) for name in made]
     assert all((folder / name).exists() for name in made)
 
 

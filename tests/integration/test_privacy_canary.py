@@ -64,6 +64,12 @@ def _images(tree: Path) -> None:
     (tree / f"{NAME}.csv").write_text("\n".join(["case_id,image,lung_mask,patient_id", *rows]) + "\n")
 
 
+def _clinical(file: Path) -> Path:
+    rows = [f"{NAME} {number},{NAME}^{number},{DATE},{60 + number},{NAME} was seen" for number in range(3)]
+    file.write_text("\n".join([f"case_id,name,{NAME},age,remark", *rows]) + "\n")
+    return file
+
+
 @pytest.fixture(scope="module")
 def said(workplace, sources):
     """Everything that the verbs print, with --debug too; what they write is beside ``private``."""
@@ -73,6 +79,7 @@ def said(workplace, sources):
     dicom = sorted(folder for folder in sources.iterdir() if folder.is_dir())
     ingest = ["ingest", *dicom, sources / f"{NAME}.dcm", table, "--out", cohort, "--hash-ids"]
     given = f"{NAME} 0"
+    clinical = _clinical(sources / f"{NAME}-clinical.csv")
     calls = [
         [*ingest, *SETTINGS, "--debug"],
         [*ingest, *SETTINGS, "--strict"],
@@ -86,8 +93,11 @@ def said(workplace, sources):
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME}^2"],
         ["maps", run, "--case", f"{NAME}1", "--source-dicom", sources / f"{NAME} of nobody"],
         ["validate", cohort],
+        ["associate", run, "--table", clinical, "--adjust", "age", "--debug"],
+        ["faithfulness", run, "--cases", "1"],
+        ["report", run],
         ["export", run, "--out", bundle],
-        ["infer", *dicom[-2:], table, "--hash-ids", "--out", answers, "--model", bundle, "--debug"],
+        ["infer", *dicom[-2:], table, "--hash-ids", "--out", answers, "--model", bundle, "--view", "--debug"],
     ]
     scratch = workplace / "out" / "tmp"
     scratch.mkdir()
@@ -99,7 +109,7 @@ def said(workplace, sources):
 
 @pytest.mark.slow
 def test_the_verbs_did_their_work(said, workplace):
-    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2, 0, 3, 2, 0, 0, 0], [
+    assert [call.returncode for call in said] == [0, 3, 0, 0, 0, 0, 0, 2, 0, 3, 2, 0, 0, 0, 0, 0, 0], [
         call.stderr for call in said
     ]
     cohort = open_cohort(workplace / "out" / "cohort.zarr")
