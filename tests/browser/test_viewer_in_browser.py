@@ -1,13 +1,12 @@
 """The viewer in a real browser with WebGL: it draws what is there, obeys its controls, and asks nobody for anything."""
 
 import time
-from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
 from support.browser import CHROMIUM, browser
 from support.viewer_cases import BLOB, BLOB_HU, HOSTILE, HOSTILE_NAMES, NAMES, SHAPE, viewer_case
+from support.viewer_page import Viewer, differ, is_coloured
 
 from dcam_dist.maps.compute import softmax
 from dcam_dist.report.viewer import write_view
@@ -17,52 +16,11 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install --no-install-recommends chromium"),
 ]
 
-READY = """new Promise(done => { const look = () =>
-  document.getElementById('viewer-hu').textContent && !document.getElementById('viewer-stage').ariaBusy
-  || !document.getElementById('viewer-unable').hidden ? done(true) : setTimeout(look, 30); look(); })"""
-SET = """(() => {{ const e = document.getElementById('viewer-{0}');
-  e[e.type === 'checkbox' ? 'checked' : 'value'] = {1};
-  e.dispatchEvent(new Event('input')); e.dispatchEvent(new Event('change')); }})()"""
-SETTLED = "new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 120))"
-BOX = "(r => [r.left, r.top, r.right, r.bottom])(document.getElementById('viewer-canvas').getBoundingClientRect())"
 FROM_RIGHT = BLOB[0], SHAPE[1] - 1 - BLOB[1], SHAPE[2] - 1 - BLOB[2]
 """The nodule's slice, row and column in the viewer's order: upwards, to the front, to the patient's right."""
 
 
-class Viewer:
-    def __init__(self, page, folder):
-        self.page, self.folder = page, folder
-
-    def open(self, path, *, width=720, scheme="light"):
-        self.page.show_as(width, height=600, scheme=scheme)
-        self.page.open(path)
-        assert self.page.ask(READY)
-
-    def set(self, name, value):
-        self.page.ask(SET.format(name, repr(value) if isinstance(value, str) else str(value).lower()))
-        self.page.ask(READY)
-        self.page.ask(SETTLED)
-
-    def text(self, name):
-        return self.page.ask(f"document.getElementById('viewer-{name}').textContent")
-
-    def picture(self):
-        """What is seen of the canvas, RGB."""
-        self.page.ask("document.getElementById('viewer-stage').scrollIntoView()")
-        self.page.ask(SETTLED)
-        path = self.folder / "shot.png"
-        self.page.screenshot(path)
-        left, top, right, bottom = (round(edge) for edge in self.page.ask(BOX))
-        shot = np.asarray(Image.open(BytesIO(path.read_bytes())).convert("RGB")).astype(int)
-        return shot[max(0, top) : bottom, left:right]
-
-    def press(self, *keys):
-        self.page.ask("document.getElementById('viewer-canvas').focus()")
-        for key in keys:
-            self.page.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key)
-            self.page.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
-        self.page.ask(SETTLED)
-
+class NoduleViewer(Viewer):
     def go_to_nodule(self):
         for axis, index in zip("zyx", FROM_RIGHT, strict=True):
             self.set(axis, str(index + 1))
@@ -82,19 +40,11 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def viewer(page, written, tmp_path):
-    made = Viewer(page, tmp_path)
+    made = NoduleViewer(page, tmp_path)
     made.open(written)
     yield made
     assert page.complaints() == []
     assert page.requests() == [written.as_uri()]
-
-
-def differ(first, second):
-    return first.shape != second.shape or (np.abs(first - second).max(axis=2) > 24).mean() > 0.002
-
-
-def is_coloured(picture):
-    return (picture.max(axis=2) - picture.min(axis=2) > 40).mean()
 
 
 def test_the_page_shows_a_case_soon(viewer):
@@ -250,7 +200,7 @@ def test_it_fits(viewer, written, width, scheme):
 
 def test_hostile_names_are_text(page, tmp_path):
     path = write_view([viewer_case(HOSTILE), viewer_case("second")], HOSTILE_NAMES, tmp_path / "view.html")
-    made = Viewer(page, tmp_path)
+    made = NoduleViewer(page, tmp_path)
     made.open(path)
     made.set("map", "0")
     time.sleep(0.6)

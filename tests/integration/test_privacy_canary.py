@@ -65,8 +65,8 @@ def _images(tree: Path) -> None:
 
 
 def _clinical(file: Path) -> Path:
-    rows = [f"{NAME} {number},{NAME}^{number},{DATE},{60 + number},{NAME} was seen" for number in range(3)]
-    file.write_text("\n".join([f"case_id,name,{NAME},age,remark", *rows]) + "\n")
+    rows = [f"{NAME} {number},{NAME}^{number},{DATE},{60 + number},{NAME} was seen {number}" for number in range(3)]
+    file.write_text("\n".join(["case_id,name,seen_on,age,remark", *rows]) + "\n")
     return file
 
 
