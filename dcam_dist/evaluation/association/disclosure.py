@@ -46,7 +46,7 @@ def kept_back(count_KL: Ids) -> NDArray[np.bool_]:
     Args:
         count_KL: Counts, whose sums over rows and columns are known.
     """
-    back_KL = (count_KL > 0) & (count_KL < LEAST_SHARED)
+    back_KL = _few(count_KL)
     while True:
         before = int(back_KL.sum())
         for counts, back in ((count_KL, back_KL), (count_KL.T, back_KL.T)):  # views: the table itself is marked
@@ -72,10 +72,12 @@ def shareable_survival(rows: Sequence[SurvivalRow]) -> tuple[SurvivalRow, ...]:
     back: set[int | None] = set()
     for analysis in {row.analysis for row in rows}:
         of_clusters = [row for row in rows if row.analysis == analysis and _of_a_cluster(row)]
-        counts = [(row.events or 0, (row.n or 0) - (row.events or 0)) for row in of_clusters]
-        if counts:
-            kept_K = kept_back(np.array(counts, np.int64))[:, 0]  # events and their lack go together
-            back |= {row.cluster for row, kept in zip(of_clusters, kept_K, strict=True) if kept}
+        events_K = np.array([row.events or 0 for row in of_clusters], np.int64)
+        without_K = np.array([row.n or 0 for row in of_clusters], np.int64) - events_K
+        back_K = _few(events_K) | _few(without_K)
+        _complete(events_K, back_K)
+        _complete(without_K, back_K)
+        back |= {row.cluster for row, is_back in zip(of_clusters, back_K, strict=True) if is_back}
     return tuple(_without(row, back=row.cluster in back) for row in rows)
 
 
@@ -86,15 +88,15 @@ def _of_a_cluster(row: SurvivalRow) -> bool:
 def _without(row: SurvivalRow, *, back: bool) -> SurvivalRow:
     n, events = row.n or 0, row.events or 0
     if not _of_a_cluster(row):
-        return replace(row, events=None) if _few(events) or _few(n - events) else row
+        return replace(row, events=None) if _few(np.array([events, n - events])).any() else row
     if n < FEW:
         return replace(row, n=None, events=None)
     row = replace(row, events=None) if back else row
-    if row.analysis == KAPLAN_MEIER and _few(events):  # a median of so few is a time of one of them
+    if row.analysis == KAPLAN_MEIER and 0 < events < LEAST_SHARED:  # a median of so few is a time of one of them
         note = f"fewer than {LEAST_SHARED} events"
         return replace(row, estimate=np.nan, low=np.nan, high=np.nan, note=note)
     return row
 
 
-def _few(count: int) -> bool:
-    return 0 < count < LEAST_SHARED
+def _few(count_K: Ids) -> NDArray[np.bool_]:
+    return (count_K > 0) & (count_K < LEAST_SHARED)

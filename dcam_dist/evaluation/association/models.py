@@ -23,6 +23,8 @@ from dcam_dist.evaluation.association.permuted import freedman_lane
 
 LARGEST_LOG_ODDS = 10.0
 """A logistic coefficient beyond this, a standard deviation, is separation that the fit did not notice."""
+LARGEST_INTERVAL = 100.0
+"""So is an interval of log odds that ends beyond this."""
 NO_SPREAD = 1e-10
 """Residuals of so small a part of the outcome's spread are rounding."""
 LINEAR, PERMUTED, LOGISTIC = "linear", "linear, permuted", "logistic"
@@ -184,6 +186,8 @@ def _logistic(outcome_M: Floats, design: Design) -> tuple[tuple[Effect, ...], st
         if not fit.mle_retvals["converged"] or np.abs(scaled_P).max() > LARGEST_LOG_ODDS:
             return (), "separation or no convergence"
         effects = _effects(fit, design, None)
+    if not max(abs(end) for effect in effects[:-1] for end in (effect.low, effect.high)) < LARGEST_INTERVAL:
+        return (), "separation or no convergence"
     return effects, _kinds(caught)
 
 

@@ -26,8 +26,8 @@ _READING = (
     "(six for quartiles), or for a count that would tell one of these. p is of one test over all clusters: "
     "Kruskal-Wallis for numbers, chi-square, Fisher's or a permutation for categories. q is the false discovery rate "
     "(Benjamini-Hochberg) over all variables of one section: of those with q below 0.05, one in twenty is expected to "
-    "be chance. The effect is ε² or Cramér's V, 0 to 1; in few cases both are above 0 by chance alone. Pairs of clusters "
-    "are in `pairwise.csv`."
+    "be chance. The effect is ε² or Cramér's V, 0 to 1; in few cases both are above 0 by chance alone. Pairs of "
+    "clusters are in `pairwise.csv`."
 )
 _SAME_SCANS = (
     "These are measured on the scans that the clusters were made of: their p-values describe the clusters and are no "
@@ -140,8 +140,9 @@ def _adjusted(modelled: Sequence[Modelled], cases: ClusteredCases, gathered: Gat
     about = (
         f"Adjusted for {names}. Numbers: difference of means from the reference (least squares, HC3); two levels: odds "
         f"ratio (logistic, robust); with 95 % intervals, but none of numbers where a {cases.kind} has fewer than "
-        f"{ENOUGH} complete cases. p and q are of all {cases.kind}s together; q is over the models of one section above. "
-        f"Reference is the {cases.kind} with the lowest median LAA-950 of those with {ENOUGH} complete cases, or else of all."
+        f"{ENOUGH} complete cases. p and q are of all {cases.kind}s together; q is over the models of one "
+        f"section above. Reference is the {cases.kind} with the lowest median LAA-950 of those with {ENOUGH} complete "
+        "cases, or else of all."
     )
     return ["## Adjusted", "", about, "", *table_lines(header, body), ""]
 

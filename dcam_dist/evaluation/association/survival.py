@@ -15,6 +15,8 @@ from dcam_dist.evaluation.association.groups import FEW, Floats, Ids
 from dcam_dist.evaluation.association.logrank import log_rank
 
 KAPLAN_MEIER = "kaplan-meier"
+LARGEST_LOG_RATIO = 100.0
+"""An interval of a hazard ratio beyond this is of a fit that ran away."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,9 @@ def _fitted(time_M: Floats, event_M: Floats, design: Design) -> tuple[Any | None
             tested = proportional_hazard_test(fit, frame, time_transform="rank").summary
         except (ConvergenceError, np.linalg.LinAlgError):
             return None, [], "no convergence"
+    ends = fit.confidence_intervals_.to_numpy()[: len(design.clusters)]
+    if not np.abs(ends).max() < LARGEST_LOG_RATIO:
+        return None, [], "no convergence"
     found = [(float(tested.loc[name, "test_statistic"]), float(tested.loc[name, "p"])) for name in names]
     return fit, found, ", ".join(sorted({one.category.__name__ for one in caught}))
 

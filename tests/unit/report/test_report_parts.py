@@ -49,7 +49,7 @@ def test_columns_are_numbers_or_categories_or_neither():
 
     assert column("age", [str(n) for n in range(40, 60)])[0].numeric
     assert not column("sex", ["F", "M"] * 4)[0].numeric
-    assert "look like names" in column("name", [f"Somebody {n}" for n in range(30)])[1]
+    assert "look like names" in column("said", [f"Somebody {n}" for n in range(30)])[1]
     assert "dates" in column("born", [f"19{n}-03-01" for n in range(40, 60)])[1]
     assert column("nothing", ["", ""])[0] is None
     assert np.isnan(column("age", ["", *map(str, range(9))])[0].values_N[0])

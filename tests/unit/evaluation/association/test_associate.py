@@ -114,20 +114,24 @@ def test_names_and_free_text_are_left_out_with_a_word_and_written_nowhere(run, t
         tmp_path,
         named="Müller {}",
         name=lambda i: f"{NAME}, {i}",
+        who=lambda i: f"{NAME}, {i}",
         remark=lambda i: f"{NAME} phoned" if i == 7 else "nothing",
+        said=lambda i: f"{NAME} phoned {i}" if i < 3 else "nothing",
         born=lambda i: f"1933-05-{1 + i % 28:02d}",
     )
     file = file.rename(tmp_path / f"{NAME}.csv")
     done = associate(run, table=file, asked=Asked(adjust=("sgrq",)))
     assert {one.name: one.why.split(",")[0] for one in done.gathered.left_out} == {
-        "name": "mostly different texts",
+        "name": "called like names",
+        "remark": "called like names",
+        "who": "mostly different texts",
         "born": "dates; give ages or days instead",
     }
     assert found_in((run / "association").iterdir()) == []
     assert not planted_in("\n".join(done.lines()))
     assert "Müller" not in "".join(path.read_text() for path in (run / "association").iterdir())
-    remark = [row for row in read(run, "summary.csv") if row["variable"] == "remark"]
-    assert {row["level"] for row in remark} == {"nothing", "(other)"}
+    said = [row for row in read(run, "summary.csv") if row["variable"] == "said"]
+    assert {row["level"] for row in said} == {"nothing", "(other)"}
 
 
 def test_hostile_names_and_levels_are_text(run, tmp_path):
@@ -156,7 +160,7 @@ def test_adjustment_and_survival_are_written_and_go_when_they_are_no_more_asked_
     assert {path.name for path in done.files} == FILES | {"adjusted.csv", "survival.csv"}
     adjusted = [row for row in read(run, "adjusted.csv") if row["variable"] == "sgrq"]
     assert [row["cluster"] for row in adjusted][-1] == "all"
-    assert float(adjusted[-1]["q"]) < 1e-6
+    assert float(adjusted[-1]["q"]) < 1e-3  # of 9,999 permutations, for clusters of 12
     tree = json.loads((run / "association" / "association.json").read_text())
     reference = tree["reference_order"][0]
     assert {row["reference"] for row in adjusted} == {str(reference)}
@@ -184,7 +188,7 @@ def test_figures_of_one_or_two_cases_are_not_written(run, tmp_path):
     assert read(run, "pairwise.csv") == []
     page = (run / "association" / "association.md").read_text()
     assert next(line for line in page.splitlines() if line.startswith("| sex = M |")).startswith(
-        "| sex = M | – | 17 (50 %) | – |"
+        "| sex = M | – | – | – |"
     )
     assert done.warnings[0] == "fewer than 5 cases, so in no model: cluster 1 (2), cluster 3 (0)"
 
