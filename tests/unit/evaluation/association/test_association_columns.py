@@ -57,7 +57,7 @@ CALLED = (
 )
 
 
-@pytest.mark.parametrize("name", [*CALLED.split(","), "e-mail", "Comment2", "patientnr"])
+@pytest.mark.parametrize("name", [*CALLED.split(","), "patient", "e-mail", "Comment2", "patientnr"])
 def test_a_column_that_is_called_like_an_id_is_left_out_unless_it_is_asked_for(name):
     numbers, texts = [str(10_000 + 37 * row) for row in range(12)], ["a", "b", "c"] * 4
     assert take(name, numbers) == (None, "called like names, ids, contacts or remarks")
