@@ -44,9 +44,10 @@ def kept_back(count_KL: Ids) -> NDArray[np.bool_]:
     smallest of the others is kept back too. A line of no other cell has nothing that its sum does not say.
 
     Args:
-        count_KL: Counts, whose sums over rows and columns are known.
+        count_KL: Counts of clusters K and levels L, whose sums over rows and columns are known.
     """
     back_KL = _few(count_KL)
+    back_KL |= ((count_KL.sum(axis=1) < LEAST_SHARED) & count_KL.any(axis=1))[:, None]  # there even zeros tell
     while True:
         before = int(back_KL.sum())
         for counts, back in ((count_KL, back_KL), (count_KL.T, back_KL.T)):  # views: the table itself is marked

@@ -15,6 +15,7 @@ def test_counts_of_one_and_two_go_with_the_next_smallest_of_their_row_and_column
     back = kept_back(table)
     assert back.tolist() == [[False, True, True], [False, True, True], [False, False, False]]
     assert not kept_back(np.array([[3, 0], [4, 7]])).any()
+    assert kept_back(np.array([[2, 0, 0], [9, 8, 7], [9, 9, 9]]))[0].all()  # a cluster of two: zeros tell too
 
 
 @pytest.mark.parametrize("seed", range(30))
