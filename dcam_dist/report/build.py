@@ -13,7 +13,7 @@ from dcam_dist.report.cards import Card, Seen, cards_of, look_at
 from dcam_dist.report.case_data import case_data
 from dcam_dist.report.confounding import Confounding, confounding
 from dcam_dist.report.curves import Chart, charts
-from dcam_dist.report.differences import Difference, differences
+from dcam_dist.report.differences import Difference, by_source
 from dcam_dist.report.elsewhere import ASSOCIATION, FAITHFULNESS, Findings, read_findings
 from dcam_dist.report.facts import Facts
 from dcam_dist.report.findings import Finding, findings
@@ -24,7 +24,7 @@ from dcam_dist.report.scatter import planes
 from dcam_dist.report.scores import SplitTable, read_scores, split_tables
 from dcam_dist.report.steadiness import Steadiness, steadiness
 from dcam_dist.report.study import Study, open_study
-from dcam_dist.report.variables import Variables, variables_of
+from dcam_dist.report.variables import variables_of
 from dcam_dist.report.verdicts import Verdict, verdicts
 from dcam_dist.report.viewer import ViewerCase, ViewerParts, viewer_parts
 
@@ -149,7 +149,7 @@ def gather(study: Study) -> Report:
         without_umap=without_umap,
         cards=cards_of(study, variables, choose_shown(study.placed), seen),
         viewer=viewer_parts(scenes, study.names) if scenes else None,
-        differences=_differences(study, variables),
+        differences=by_source(variables, study.cluster_N, study.classes),
         left_out=variables.left_out,
         steadiness=steady,
         confounding=confounded,
@@ -158,10 +158,6 @@ def gather(study: Study) -> Report:
         methods=methods_text(config, _split_sizes(study), study.run.checkpoint.epoch, made.trained_with),
         reproduction=made,
     )
-
-
-def _differences(study: Study, variables: Variables) -> tuple[Difference, ...]:
-    return differences((*variables.densitometry, *variables.covariates), study.cluster_N, study.classes)
 
 
 def _keeping(study: Study, scenes: list[ViewerCase]) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.evaluation.association.groups import GroupSummary, GroupTest, describe, group_test, q_values
-from dcam_dist.report.variables import Variable
+from dcam_dist.report.variables import Variable, Variables
 from dcam_dist.report.words import number
 
 SHOWN_LEVELS = 8
@@ -59,6 +59,16 @@ def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], cla
         cells = tuple(_parts(variable, summary) for summary in summaries)
         found.append(Difference(variable, cells, summaries, test, float(q_value)))
     return tuple(found)
+
+
+def by_source(variables: Variables, cluster_N: NDArray[np.int64], classes: int) -> tuple[Difference, ...]:
+    """Densitometry and covariates, each a family of its own.
+
+    Densitometry is of the scans that the clusters were made of: among its many sure findings, a covariate would have
+    too small a rate.
+    """
+    families = (variables.densitometry, variables.covariates)
+    return tuple(one for family in families for one in differences(family, cluster_N, classes))
 
 
 def against_others(variable: Variable, cluster_N: NDArray[np.int64], class_id: int) -> AgainstOthers:

@@ -76,7 +76,8 @@ def variables_of(cases: Sequence[CaseRecord]) -> Variables:
     """The columns of some cases; one without any value is none."""
     names = sorted({name for case in cases for name in case.covariates})
     columns = {name: [case.covariates.get(name, "").strip() for case in cases] for name in names}
-    found = {name: column(name, texts) for name, texts in columns.items()}
+    patient_N = [case.patient_key for case in cases]
+    found = {name: column(name, texts, patient_N) for name, texts in columns.items()}
     known = {name: variable for name, (variable, _) in found.items() if variable is not None}
     return Variables(
         densitometry=tuple(_densitometry(cases)),
@@ -86,12 +87,12 @@ def variables_of(cases: Sequence[CaseRecord]) -> Variables:
     )
 
 
-def column(name: str, texts: Sequence[str]) -> tuple[Variable | None, str]:
+def column(name: str, texts: Sequence[str], patient_N: Sequence[str]) -> tuple[Variable | None, str]:
     """A column of texts as numbers or categories, as ``associate`` takes it; or ``None`` and why it is neither.
 
-    Names, dates and free text have no place in a report, and a category that one or two cases have is not named.
+    Names, dates and free text have no place in a report, and a category that one or two patients have is not named.
     """
-    found, note = typed(name, "cohort", texts)
+    found, note = typed(name, "cohort", texts, patient_N)
     if found is None:
         return None, note
     digits = decimals(found.values_N) if found.kind == "numeric" else 0

@@ -14,7 +14,7 @@ from dcam_dist.report.cards import Seen, cards_of
 from dcam_dist.report.case_data import case_data
 from dcam_dist.report.confounding import confounding
 from dcam_dist.report.curves import charts
-from dcam_dist.report.differences import differences
+from dcam_dist.report.differences import by_source
 from dcam_dist.report.facts import Facts
 from dcam_dist.report.findings import findings
 from dcam_dist.report.methods_text import methods_text
@@ -126,7 +126,7 @@ def made_up_report(study: Study) -> Report:
         without_umap="",
         cards=cards_of(study, variables, choose_shown(placed), Seen({}, {}, ())),
         viewer=None,
-        differences=differences((*variables.densitometry, *variables.covariates), study.cluster_N, 6),
+        differences=by_source(variables, study.cluster_N, 6),
         left_out=variables.left_out,
         steadiness=None,
         confounding=confounded,

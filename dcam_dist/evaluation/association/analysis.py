@@ -8,13 +8,14 @@ import numpy as np
 
 from dcam_dist.evaluation.association.cases import ClusteredCases
 from dcam_dist.evaluation.association.columns import LEAST_SHARED, Variable
+from dcam_dist.evaluation.association.disclosure import shareable, shareable_survival
 from dcam_dist.evaluation.association.gather import Gathered
 from dcam_dist.evaluation.association.groups import (
-    Floats,
     GroupSummary,
     GroupTest,
     Ids,
     describe,
+    family_q_values,
     group_test,
     q_values,
 )
@@ -31,11 +32,11 @@ class Compared:
 
     Attributes:
         variable: The variable.
-        groups: Its description in each cluster.
+        groups: Its description in each cluster, without what is kept back (``disclosure``).
         test: The test over all clusters.
-        q_value: Of that test, over the tests of all variables.
+        q_value: Of that test, over the tests of all variables of its source.
         pairs: Two clusters each.
-        pair_q: Their q, over the pairs of all variables.
+        pair_q: Their q, over the pairs of all variables of its source.
     """
 
     variable: Variable
@@ -53,8 +54,8 @@ class Modelled:
     Attributes:
         variable: The variable.
         model: The model.
-        effect_q: q of each effect: a cluster's over the cluster effects of all models, the joint test's over the
-            joint tests of all models.
+        effect_q: q of each effect: a cluster's over the cluster effects of all models of its source, the joint test's
+            over the joint tests of these.
     """
 
     variable: Variable
@@ -69,7 +70,7 @@ class Found:
     Attributes:
         compared: One entry a variable.
         modelled: One entry a model; empty without covariates to adjust for.
-        survival: Empty without an outcome.
+        survival: Empty without an outcome; without what is kept back.
         survival_q: A q for each row of it; see ``survival_q_values``.
         reference_order: The clusters from the lowest median LAA-950 on: the first that is large enough is the
             reference of all models.
@@ -91,7 +92,8 @@ def analyse(cases: ClusteredCases, gathered: Gathered) -> Found:
     order = reference_order(cases)
     survival: tuple[SurvivalRow, ...] = ()
     if outcome := gathered.outcome:
-        survival = survival_rows(outcome.time_N, outcome.event_N, cases.cluster_N, gathered.adjust, order)
+        rows = survival_rows(outcome.time_N, outcome.event_N, cases.cluster_N, gathered.adjust, order)
+        survival = shareable_survival(rows)
     modelled = _modelled(gathered, cases.cluster_N, order) if gathered.adjust else ()
     return Found(_compared(gathered.variables, cases), modelled, survival, survival_q_values(survival), order)
 
@@ -106,9 +108,10 @@ def reference_order(cases: ClusteredCases) -> tuple[int, ...]:
 def _compared(variables: Sequence[Variable], cases: ClusteredCases) -> tuple[Compared, ...]:
     tests = [group_test(variable.values_N, cases.cluster_N) for variable in variables]
     pairs = [_pairs(variable, cases.cluster_N) for variable in variables]
-    q_V = q_values(np.array([test.p_value for test in tests], np.float64))
-    pair_q = _parted(q_values(np.array([pair.p_value for of in pairs for pair in of], np.float64)), pairs)
-    groups = [describe(variable.values_N, cases.cluster_N, cases.clusters) for variable in variables]
+    sources = [variable.source for variable in variables]
+    q_V = family_q_values(np.array([test.p_value for test in tests], np.float64), sources)
+    pair_q = _nested_q([[pair.p_value for pair in of] for of in pairs], sources)
+    groups = [shareable(describe(variable.values_N, cases.cluster_N, cases.clusters)) for variable in variables]
     return tuple(
         Compared(*entry) for entry in zip(variables, groups, tests, map(float, q_V), pairs, pair_q, strict=True)
     )
@@ -125,8 +128,11 @@ def _modelled(gathered: Gathered, cluster_N: Ids, order: Sequence[int]) -> tuple
     outcomes = [v for v in gathered.variables if v.kind != "categorical" and v.name not in adjusting]
     models = [adjusted_model(variable, cluster_N, gathered.adjust, order) for variable in outcomes]
     single = [[effect.p_value for effect in model.effects[:-1]] for model in models]
-    joint = q_values(np.array([model.effects[-1].p_value if model.effects else np.nan for model in models]))
-    single_q = _parted(q_values(np.array([p for of in single for p in of], np.float64)), single)
+    sources = [variable.source for variable in outcomes]
+    joint = family_q_values(
+        np.array([model.effects[-1].p_value if model.effects else np.nan for model in models]), sources
+    )
+    single_q = _nested_q(single, sources)
     return tuple(
         Modelled(variable, model, (*of, float(q)) if model.effects else ())
         for variable, model, of, q in zip(outcomes, models, single_q, joint, strict=True)
@@ -147,6 +153,9 @@ def survival_q_values(rows: Sequence[SurvivalRow]) -> tuple[float, ...]:
     return tuple(found.tolist())
 
 
-def _parted(flat: Floats, like: Sequence[Sequence[object]]) -> list[tuple[float, ...]]:
-    ends = np.cumsum([0, *(len(part) for part in like)])
+def _nested_q(p_values: Sequence[Sequence[float]], sources: Sequence[str]) -> list[tuple[float, ...]]:
+    """Q of the p-values of each variable, over all of its source."""
+    families = [source for of, source in zip(p_values, sources, strict=True) for _ in of]
+    flat = family_q_values(np.array([p for of in p_values for p in of], np.float64), families)
+    ends = np.cumsum([0, *map(len, p_values)])
     return [tuple(flat[start:end].tolist()) for start, end in pairwise(ends)]

@@ -18,7 +18,7 @@ from dcam_dist.evaluation.association.clinical import ClinicalTable, JoinCounts,
 from dcam_dist.evaluation.association.columns import Variable
 from dcam_dist.evaluation.association.gather import Asked, Gathered, gather
 from dcam_dist.evaluation.association.page import FOUND, page_of
-from dcam_dist.evaluation.association.tables import COLUMNS, tables_of
+from dcam_dist.evaluation.association.tables import COLUMNS, model_note, survival_note, tables_of
 from dcam_dist.runs import open_cohort_of, restore_run
 from dcam_dist.runs.run_config import replace_file
 
@@ -97,7 +97,7 @@ def associate(
     columns = {} if clinical is None else clinical.columns
     gathered = gather(cases.records, opened.description.label_names, columns, asked)
     found = analyse(cases, gathered)
-    warnings = (*cases.warnings(), *gathered.notes, *_model_warnings(found))
+    warnings = (*cases.warnings(), *gathered.notes, *_model_warnings(found, cases))
     folder = Path(run) / FOLDER if out is None else out
     tree = _tree(cases, gathered, found, clinical, asked, warnings) | {"table_sha256": _digest(table)}
     join = "" if clinical is None else clinical.counts.line()
@@ -109,10 +109,19 @@ def associate(
     return Association(cases, gathered, found, None if clinical is None else clinical.counts, warnings, files)
 
 
-def _model_warnings(found: Found) -> list[str]:
-    models = [f"{one.model.name}, adjusted: {one.model.note}" for one in found.modelled if one.model.note]
-    survival = [f"survival, {row.analysis}: {row.note}" for row in found.survival if row.note]
-    return list(dict.fromkeys([*models, *survival]))
+def _model_warnings(found: Found, cases: ClusteredCases) -> list[str]:
+    variables_of: dict[str, list[str]] = {}
+    for one in found.modelled:
+        if note := model_note(one.model, cases):
+            variables_of.setdefault(note, []).append(one.model.name)
+    models = [
+        f"{names[0] if len(names) == 1 else f'{len(names)} variables'}, adjusted: {note}"
+        for note, names in variables_of.items()
+    ]
+    survival = [(row, survival_note(row, cases)) for row in found.survival]
+    of = ["" if row.cluster is None else f", {cases.title(row.cluster)}" for row, _ in survival]
+    said = [f"survival, {row.analysis}{who}: {note}" for (row, note), who in zip(survival, of, strict=True) if note]
+    return [*models, *said]
 
 
 def _write(folder: Path, content: dict[str, str]) -> tuple[Path, ...]:

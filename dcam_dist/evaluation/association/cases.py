@@ -1,6 +1,7 @@
 """Which cases are in which cluster: as ``evaluate`` wrote it down, else as the training ended."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,10 @@ class ClusteredCases:
     def title(self, cluster: int) -> str:
         """What people call a cluster, counted from 0 here."""
         return f"{self.kind} {cluster + self.first}"
+
+    def without(self, left_out: Sequence[int], why: str) -> str:
+        """That clusters, counted from 0 here, are left out, in words; empty for none."""
+        return f"{', '.join(map(self.title, left_out))} left out: {why}" if left_out else ""
 
     def warnings(self) -> list[str]:
         """What keeps the clusters from being compared as one would wish."""

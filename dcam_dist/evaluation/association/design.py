@@ -1,7 +1,7 @@
 """What models of cluster effects share: the cases they can use, and the columns of their matrix."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,14 @@ from scipy import stats
 from dcam_dist.evaluation.association.columns import Variable
 from dcam_dist.evaluation.association.groups import FEW, Floats, Ids, present
 
+Mask = NDArray[np.bool_]
+
 CASES_PER_TERM = 2
 """With fewer cases than so many a coefficient there is no model."""
+EVENTS_PER_TERM = 5
+"""Nor with fewer events, or cases of the rarer of two levels; Vittinghoff & McCulloch (2007) found 5 to 9 enough."""
+ENOUGH = 15
+"""The distributions of z, t and F are trusted for a cluster of so many complete cases."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,22 +31,55 @@ class Design:
         reference: The cluster that they are compared with.
         terms: Names of the columns of the adjustment.
         note: Why there is no model, else empty.
+        left_out: Clusters that take no part for another reason than few cases.
     """
 
-    used_N: NDArray[np.bool_]
+    used_N: Mask
     matrix_MP: Floats
     clusters: tuple[int, ...]
     reference: int
     terms: tuple[str, ...]
     note: str = ""
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def members(self) -> dict[int, Mask]:
+        """The cases of each cluster that takes part, among those used, shape (M,)."""
+        found = {cluster: self.matrix_MP[:, place] > 0 for place, cluster in enumerate(self.clusters)}
+        if not found:
+            return {}
+        return {**found, self.reference: ~np.any(list(found.values()), axis=0)}
 
 
-def design_of(
-    complete_N: NDArray[np.bool_], cluster_N: Ids, adjust: Sequence[Variable], reference_order: Sequence[int]
+def fitting_design(
+    fits: Callable[[Mask], bool],
+    complete_N: Mask,
+    cluster_N: Ids,
+    adjust: Sequence[Variable],
+    reference_order: Sequence[int],
 ) -> Design:
+    """``design_of`` without clusters that the model has no finite effect for.
+
+    Args:
+        fits: Whether a cluster can take part, given its cases, shape (N,).
+        complete_N: Cases with an outcome.
+        cluster_N: Cluster ids from 0.
+        adjust: Covariates.
+        reference_order: Clusters, the one that is wanted as the reference first.
+    """
+    design = design_of(complete_N, cluster_N, adjust, reference_order)
+    left_out = tuple(sorted(k for k in design.members if not fits(design.used_N & (cluster_N == k))))
+    if not left_out:
+        return design
+    rest = design_of(complete_N & ~np.isin(cluster_N, left_out), cluster_N, adjust, reference_order)
+    return replace(rest, left_out=left_out)
+
+
+def design_of(complete_N: Mask, cluster_N: Ids, adjust: Sequence[Variable], reference_order: Sequence[int]) -> Design:
     """The design of cluster effects adjusted for covariates.
 
-    A cluster with fewer than ``FEW`` complete cases does not take part.
+    A cluster with fewer than ``FEW`` complete cases does not take part, and one with fewer than ``ENOUGH`` is the
+    reference only where all are so small. Numbers are centred, so that the constant is within the data.
 
     Args:
         complete_N: Cases with an outcome.
@@ -56,7 +95,8 @@ def design_of(
     if len(taking_part) < 2:
         note = f"fewer than two clusters with {FEW} complete cases"
         return Design(used_N, np.zeros((int(used_N.sum()), 0)), (), -1, (), note)
-    reference, others = taking_part[0], tuple(sorted(taking_part[1:]))
+    reference = min(taking_part, key=lambda cluster: sizes[cluster] < ENOUGH)
+    others = tuple(sorted(set(taking_part) - {reference}))
     columns = [(cluster_N[used_N] == cluster).astype(np.float64) for cluster in others]
     terms: list[str] = []
     for variable in adjust:
@@ -67,10 +107,10 @@ def design_of(
     return Design(used_N, matrix_MP, others, reference, tuple(terms), _fault(matrix_MP))
 
 
-def _columns_of(variable: Variable, used_N: NDArray[np.bool_]) -> list[tuple[str, Floats]]:
+def _columns_of(variable: Variable, used_N: Mask) -> list[tuple[str, Floats]]:
     values_M = variable.values_N[used_N]
     if variable.kind == "numeric":
-        return [(variable.name, values_M.astype(np.float64))]
+        return [(variable.name, values_M.astype(np.float64) - float(values_M.mean()))]
     levels = sorted(set(values_M.tolist()))
     return [(f"{variable.name} = {level}", (values_M == level).astype(np.float64)) for level in levels[1:]]
 

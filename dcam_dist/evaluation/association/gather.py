@@ -89,9 +89,10 @@ def gather(
     variables: list[Variable] = []
     left = [LeftOut(name, "", "as asked") for name in asked.leave_out]
     notes: list[str] = []
+    patient_N = [record.patient_key for record in records]
     for source, columns in (("table", table), ("cohort", own)):
         kept = {name: cells for name, cells in columns.items() if name not in dropped}
-        found, not_used, said = type_columns(kept, source, kinds)
+        found, not_used, said = type_columns(kept, source, patient_N, kinds)
         variables, left, notes = [*variables, *found], [*left, *not_used], [*notes, *said]
     variables = [replace(one, order=tuple(label_names)) if one.name == GRADE else one for one in variables]
     measured, lacking = _densitometry(records, dropped | set(table) | set(own))
@@ -125,7 +126,7 @@ def _quasi_constant(variables: Sequence[Variable]) -> list[str]:
         known = variable.known.tolist()
         most = max(Counter(known).values(), default=0)
         if len(known) > most >= QUASI_CONSTANT * len(known):
-            notes.append(f"{variable.name}: {most} of {len(known)} cases have one value")
+            notes.append(f"{variable.name}: {round(100 * QUASI_CONSTANT)} % or more of the cases have one value")
     return notes
 
 

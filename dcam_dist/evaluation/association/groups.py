@@ -4,7 +4,7 @@ A variable is an array with one value a case: float with NaN where it is missing
 missing. Clusters count from 0; a negative id (``UNASSIGNED``) takes a case out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ DRAWS = 9999
 FEW = 5
 """Below so many cases in a cluster, or expected in a cell, the chi-square approximation is not trusted."""
 _CHUNK = 1 << 22
-_SEED = 1952
+SEED = 1952
+"""Of all random draws, so that the same data have the same p."""
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,18 @@ def kruskal_wallis_h(ranks_RN: Floats, group_N: Ids) -> Floats:
 
 
 def _permuted(ranks_N: Floats, group_N: Ids, observed: float) -> float:
-    rng = np.random.default_rng(_SEED)
-    above, left = 0, DRAWS
+    rng = np.random.default_rng(SEED)
+    drawn, left = [], DRAWS
     while left:
         rows = min(left, max(1, _CHUNK // ranks_N.size))
-        drawn_R = kruskal_wallis_h(rng.permuted(np.tile(ranks_N, (rows, 1)), axis=1), group_N)
-        above += int((drawn_R >= observed - 1e-9 * max(1.0, observed)).sum())
+        drawn.append(kruskal_wallis_h(rng.permuted(np.tile(ranks_N, (rows, 1)), axis=1), group_N))
         left -= rows
-    return (1 + above) / (1 + DRAWS)
+    return share_at_least(observed, np.concatenate(drawn))
+
+
+def share_at_least(observed: float, drawn_R: Floats) -> float:
+    """P of a permutation test: how many statistics, its own among them, are as large as the one observed."""
+    return (1 + int((drawn_R >= observed - 1e-9 * max(1.0, observed)).sum())) / (1 + drawn_R.size)
 
 
 def _contingency(values_N: Values, group_N: Ids) -> GroupTest:
@@ -200,10 +205,10 @@ def _expected(table_KL: NDArray[Any]) -> Floats:
 def _drawn(table_KL: Ids, observed: float) -> float:
     expected_KL = _expected(table_KL)
     drawn_RKL = stats.random_table.rvs(
-        table_KL.sum(axis=1), table_KL.sum(axis=0), size=DRAWS, random_state=np.random.default_rng(_SEED)
+        table_KL.sum(axis=1), table_KL.sum(axis=0), size=DRAWS, random_state=np.random.default_rng(SEED)
     )
     chi2_R = ((drawn_RKL - expected_KL) ** 2 / expected_KL).sum(axis=(1, 2))
-    return (1 + int((chi2_R >= observed - 1e-9 * max(1.0, observed)).sum())) / (1 + DRAWS)
+    return share_at_least(observed, chi2_R)
 
 
 def q_values(p_N: Floats) -> Floats:
@@ -219,4 +224,19 @@ def q_values(p_N: Floats) -> Floats:
     known_N = np.isfinite(p_N)
     if known_N.any():
         found_N[known_N] = stats.false_discovery_control(np.asarray(p_N, np.float64)[known_N])
+    return found_N
+
+
+def family_q_values(p_N: Floats, family_N: Sequence[str]) -> Floats:
+    """``q_values`` of each family by itself.
+
+    A family is what is one question: many sure findings of one would lend others a rate that does not hold for them.
+
+    Args:
+        p_N: p-values, shape (N,).
+        family_N: The family of each.
+    """
+    found_N, families_N = np.full(len(p_N), np.nan), np.array(family_N, np.str_)
+    for family in set(family_N):
+        found_N[families_N == family] = q_values(p_N[families_N == family])
     return found_N

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcam_dist.errors import DataError, UsageError
-from dcam_dist.evaluation.association.columns import as_number, is_date, is_missing
+from dcam_dist.evaluation.association.columns import as_number, is_missing
 from dcam_dist.evaluation.association.groups import Floats
+from dcam_dist.evaluation.association.identifying import is_date
 
 TIME_NAMES = re.compile(r"(survival|follow_?up)_(days|months|years)")
 EVENT_NAMES = {"death", "died", "dead", "deceased"}
@@ -72,7 +73,9 @@ def _events(columns: Mapping[str, Sequence[str]], name: str) -> Floats:
     bad = sum(one is None for one in found)
     if bad:
         some = "1 or 0, yes or no, true or false, dead or alive"
-        raise DataError(f"column {name!r}: {bad} cells are no event ({some}); {_REMEDY}")
+        known = {as_number(cell) for cell in columns[name] if not is_missing(cell)}
+        coded = "write 0 for 1 and 1 for 2, if 2 is the event" if known <= {1.0, 2.0} else _REMEDY
+        raise DataError(f"column {name!r}: {bad} cells are no event ({some}); {coded}")
     return np.array(found, np.float64)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from dcam_dist.evaluation.association.analysis import Compared, Found, Modelled
 from dcam_dist.evaluation.association.cases import ClusteredCases
-from dcam_dist.evaluation.association.columns import LEAST_SHARED
+from dcam_dist.evaluation.association.design import ENOUGH
 from dcam_dist.evaluation.association.gather import Gathered
-from dcam_dist.evaluation.association.groups import FEW, GroupSummary
+from dcam_dist.evaluation.association.groups import GroupSummary
+from dcam_dist.evaluation.association.models import LOGISTIC
 from dcam_dist.evaluation.association.survival import SurvivalRow
+from dcam_dist.evaluation.association.tables import model_note, survival_note
 
 NONE = "–"
 FOUND = 0.05
@@ -20,11 +22,12 @@ _SOURCES = {
     "densitometry": "Densitometry",
 }
 _READING = (
-    "Numbers are the median and the quartiles, categories cases and their share. p is of one test over all clusters: "
+    "Numbers are the median and the quartiles, categories cases and their share; – stands for fewer than three cases "
+    "(six for quartiles), or for a count that would tell one of these. p is of one test over all clusters: "
     "Kruskal-Wallis for numbers, chi-square, Fisher's or a permutation for categories. q is the false discovery rate "
-    "(Benjamini-Hochberg) over all variables of this page: of those with q below 0.05, one in twenty is expected to be "
-    "chance. The effect is ε² or Cramér's V, 0 to 1; in few cases both are above 0 by chance alone. Pairs of clusters "
-    "are in `pairwise.csv`."
+    "(Benjamini-Hochberg) over all variables of one section: of those with q below 0.05, one in twenty is expected to "
+    "be chance. The effect is ε² or Cramér's V, 0 to 1; in few cases both are above 0 by chance alone. Pairs of "
+    "clusters are in `pairwise.csv`."
 )
 _SAME_SCANS = (
     "These are measured on the scans that the clusters were made of: their p-values describe the clusters and are no "
@@ -115,14 +118,14 @@ def _rows(one: Compared) -> Iterator[list[str]]:
 
 
 def _median(group: GroupSummary) -> str:
-    if group.n < LEAST_SHARED:
-        return NONE
+    if math.isnan(group.lower):
+        return _number(group.median)
     return f"{_number(group.median)} [{_number(group.lower)}, {_number(group.upper)}]"
 
 
 def _share(group: GroupSummary, level: str) -> str:
-    count = group.counts.get(level, 0)
-    return f"{count} ({100 * count / group.n:.0f} %)" if group.n >= LEAST_SHARED else NONE
+    count = group.counts.get(level)
+    return NONE if count is None or not group.n else f"{count} ({100 * count / group.n:.0f} %)"
 
 
 def _adjusted(modelled: Sequence[Modelled], cases: ClusteredCases, gathered: Gathered) -> list[str]:
@@ -136,8 +139,10 @@ def _adjusted(modelled: Sequence[Modelled], cases: ClusteredCases, gathered: Gat
     body = [_model_row(one, clusters, cases) for one in modelled]
     about = (
         f"Adjusted for {names}. Numbers: difference of means from the reference (least squares, HC3); two levels: odds "
-        f"ratio (logistic, robust); with 95 % intervals. p and q are of all {cases.kind}s together. Reference is the "
-        f"{cases.kind} with the lowest median LAA-950 of those with {FEW} complete cases."
+        f"ratio (logistic, robust); with 95 % intervals, but none of numbers where a {cases.kind} has fewer than "
+        f"{ENOUGH} complete cases. p and q are of all {cases.kind}s together; q is over the models of one "
+        f"section above. Reference is the {cases.kind} with the lowest median LAA-950 of those with {ENOUGH} complete "
+        "cases, or else of all."
     )
     return ["## Adjusted", "", about, "", *table_lines(header, body), ""]
 
@@ -146,7 +151,7 @@ def _model_row(one: Modelled, clusters: Sequence[int], cases: ClusteredCases) ->
     model = one.model
     name = shown(model.name) + (f" = {shown(model.level)}" if model.level else "")
     if not model.effects:
-        return [name, *(NONE for _ in clusters), NONE, NONE, NONE, f"{model.n}; {model.note}"]
+        return [name, *(NONE for _ in clusters), NONE, NONE, NONE, f"{model.n}; {model_note(model, cases)}"]
     by_cluster = {effect.cluster: effect for effect in model.effects}
     cells = []
     for cluster in clusters:
@@ -155,11 +160,12 @@ def _model_row(one: Modelled, clusters: Sequence[int], cases: ClusteredCases) ->
             cells.append(NONE if cluster != model.reference else "reference")
             continue
         ends = (effect.estimate, effect.low, effect.high)
-        middle, low, high = (_number(math.exp(end) if model.model == "logistic" else end) for end in ends)
-        cells.append(f"{middle} [{low}, {high}]")
+        middle, low, high = (_number(math.exp(end) if model.model == LOGISTIC else end) for end in ends)
+        cells.append(middle if math.isnan(effect.low) else f"{middle} [{low}, {high}]")
     q = p_text(one.effect_q[-1])
     bold = f"**{q}**" if one.effect_q[-1] < FOUND else q
-    return [name, *cells, cases.title(model.reference), p_text(model.effects[-1].p_value), bold, str(model.n)]
+    n = "; ".join(filter(None, (str(model.n), cases.without(model.left_out, "one level only"))))
+    return [name, *cells, cases.title(model.reference), p_text(model.effects[-1].p_value), bold, n]
 
 
 def _survival(found: Found, cases: ClusteredCases, gathered: Gathered) -> list[str]:
@@ -181,7 +187,8 @@ def _survival_row(row: SurvivalRow, q: float, cases: ClusteredCases) -> list[str
         who += f" to {cases.title(row.reference)}"
     known = not math.isnan(row.estimate)
     figure = f"{_number(row.estimate)} [{_number(row.low)}, {_number(row.high)}]" if known else NONE
-    return [row.analysis, who, str(row.n), str(row.events), figure, p_text(row.p_value), p_text(q), row.note]
+    n, events = (NONE if count is None else str(count) for count in (row.n, row.events))
+    return [row.analysis, who, n, events, figure, p_text(row.p_value), p_text(q), survival_note(row, cases)]
 
 
 def _left_out(gathered: Gathered) -> list[str]:

@@ -3,19 +3,20 @@
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.evaluation.association.columns import Variable
-from dcam_dist.evaluation.association.design import Design, design_of, wald
+from dcam_dist.evaluation.association.design import EVENTS_PER_TERM, Design, Mask, fitting_design, wald
 from dcam_dist.evaluation.association.groups import FEW, Floats, Ids
+from dcam_dist.evaluation.association.logrank import log_rank
 
-EVENTS_PER_TERM = 5
-"""With fewer events a coefficient there is no Cox model; Vittinghoff & McCulloch (2007) found 5 to 9 mostly enough."""
+KAPLAN_MEIER = "kaplan-meier"
+LARGEST_LOG_RATIO = 100.0
+"""An interval of a hazard ratio beyond this is of a fit that ran away."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class SurvivalRow:
     Attributes:
         analysis: ``kaplan-meier``, ``log-rank``, ``cox``, ``cox, adjusted``, and ``… joint`` or ``… proportionality``.
         cluster: The cluster, from 0, or ``None`` for a test over all.
-        n: Cases.
-        events: Of these, those with the event.
+        n: Cases; ``None`` where this is kept back.
+        events: Of these, those with the event; ``None`` where this is kept back.
         estimate: Median survival in the time's unit, infinite where it is not reached; or a hazard ratio.
         low: Lower end of the 95 % interval.
         high: Upper end.
@@ -34,12 +35,14 @@ class SurvivalRow:
         p_value: Of the test; NaN where there is none.
         reference: Of a hazard ratio, the cluster that it is compared with.
         note: What to beware of, or why there is no figure.
+        left_out: Clusters that take no part in the test or the model.
+        why: Why they do not.
     """
 
     analysis: str
     cluster: int | None
-    n: int
-    events: int
+    n: int | None
+    events: int | None
     estimate: float = math.nan
     low: float = math.nan
     high: float = math.nan
@@ -47,6 +50,8 @@ class SurvivalRow:
     p_value: float = math.nan
     reference: int | None = None
     note: str = ""
+    left_out: tuple[int, ...] = ()
+    why: str = ""
 
 
 def survival_rows(
@@ -55,7 +60,8 @@ def survival_rows(
     """Kaplan-Meier medians of each cluster, a log-rank test over all, and Cox models, crude and adjusted.
 
     Ties are Efron's, errors the model's own. Proportional hazards are tested by Schoenfeld residuals against the rank
-    of time (Grambsch & Therneau 1994), each cluster's term.
+    of time (Grambsch & Therneau 1994), each cluster's term. The log-rank test leaves clusters of fewer than ``FEW``
+    cases out, Cox models those without any event.
 
     Args:
         time_N: Time under observation, at least 0; NaN where missing.
@@ -71,13 +77,17 @@ def survival_rows(
     known_N = np.isfinite(time_N) & np.isfinite(event_N)
     rows = [_kaplan_meier(time_N, event_N, known_N & (cluster_N == k), k) for k in sorted(reference_order)]
     rows.append(_log_rank(time_N[known_N], event_N[known_N], cluster_N[known_N]))
-    rows += _cox("cox", time_N, event_N, design_of(known_N, cluster_N, (), reference_order))
-    if adjust:
-        rows += _cox("cox, adjusted", time_N, event_N, design_of(known_N, cluster_N, adjust, reference_order))
+    models = {"cox": (), "cox, adjusted": tuple(adjust)} if adjust else {"cox": ()}
+
+    def has_event(inside_N: Mask) -> bool:
+        return bool(event_N[inside_N].any())
+
+    for name, by in models.items():
+        rows += _cox(name, time_N, event_N, fitting_design(has_event, known_N, cluster_N, by, reference_order))
     return tuple(rows)
 
 
-def _kaplan_meier(time_N: Floats, event_N: Floats, inside_N: NDArray[np.bool_], cluster: int) -> SurvivalRow:
+def _kaplan_meier(time_N: Floats, event_N: Floats, inside_N: Mask, cluster: int) -> SurvivalRow:
     n, events = int(inside_N.sum()), int(event_N[inside_N].sum())
     if n < FEW:
         return SurvivalRow("kaplan-meier", cluster, n, events, note=f"fewer than {FEW} cases")
@@ -92,24 +102,37 @@ def _kaplan_meier(time_N: Floats, event_N: Floats, inside_N: NDArray[np.bool_], 
 
 
 def _log_rank(time_M: Floats, event_M: Floats, cluster_M: Ids) -> SurvivalRow:
-    n, events = time_M.size, int(event_M.sum())
-    if len(np.unique(cluster_M)) < 2 or not events:
-        return SurvivalRow("log-rank", None, n, events, note="one cluster only" if events else "no events")
-    from lifelines.statistics import multivariate_logrank_test
-
-    found = multivariate_logrank_test(time_M, cluster_M, event_M)
-    return SurvivalRow("log-rank", None, n, events, statistic=float(found.test_statistic), p_value=float(found.p_value))
+    known, sizes = np.unique(cluster_M, return_counts=True)
+    left_out, why = tuple(known[sizes < FEW].tolist()), f"fewer than {FEW} cases"
+    used_M = ~np.isin(cluster_M, left_out)
+    n, events = int(used_M.sum()), int(event_M[used_M].sum())
+    if len(known) - len(left_out) < 2 or not events:
+        note = "no events" if n and not events else f"fewer than two clusters with {FEW} cases"
+        return SurvivalRow("log-rank", None, n, events, note=note, left_out=left_out, why=why)
+    group_M = np.unique(cluster_M[used_M], return_inverse=True)[1]
+    statistic, p, permuted = log_rank(time_M[used_M], event_M[used_M], group_M)
+    return SurvivalRow(
+        "log-rank",
+        None,
+        n,
+        events,
+        statistic=statistic,
+        p_value=p,
+        note="p by permutation" if permuted else "",
+        left_out=left_out,
+        why=why,
+    )
 
 
 def _cox(name: str, time_N: Floats, event_N: Floats, design: Design) -> list[SurvivalRow]:
     time_M, event_M = time_N[design.used_N], event_N[design.used_N]
     n, events = time_M.size, int(event_M.sum())
-    note = design.note or _too_few(event_M, design)
-    if note:
-        return [SurvivalRow(name, None, n, events, note=note)]
+    whole = SurvivalRow(name, None, n, events, left_out=design.left_out, why="no event")
+    if note := design.note or _too_few(event_M, design):
+        return [replace(whole, note=note)]
     fit, proportional, note = _fitted(time_M, event_M, design)
     if fit is None:
-        return [SurvivalRow(name, None, n, events, note=note)]
+        return [replace(whole, note=note)]
     rows, covariance_PP = [], np.asarray(fit.variance_matrix_)
     summary = fit.summary
     for place, cluster in enumerate(design.clusters):
@@ -132,7 +155,7 @@ def _cox(name: str, time_N: Floats, event_N: Floats, design: Design) -> list[Sur
         )
     count = len(design.clusters)
     joint = wald(np.asarray(fit.params_)[:count], covariance_PP[:count, :count], None)
-    rows.append(SurvivalRow(f"{name}, joint", None, n, events, statistic=joint[0], p_value=joint[1]))
+    rows.append(replace(whole, analysis=f"{name}, joint", statistic=joint[0], p_value=joint[1]))
     for place, cluster in enumerate(design.clusters):
         statistic, p = proportional[place]
         rows.append(SurvivalRow(f"{name}, proportionality", cluster, n, events, statistic=statistic, p_value=p))
@@ -140,12 +163,10 @@ def _cox(name: str, time_N: Floats, event_N: Floats, design: Design) -> list[Sur
 
 
 def _too_few(event_M: Floats, design: Design) -> str:
-    terms, events = design.matrix_MP.shape[1], int(event_M.sum())
-    if events < EVENTS_PER_TERM * terms:
-        return f"{events} events for {terms} coefficients, at least {EVENTS_PER_TERM} each are needed"
-    groups = [design.matrix_MP[:, place] > 0 for place in range(len(design.clusters))]
-    groups.append(~np.any(groups, axis=0))
-    return "a cluster without any event" if any(event_M[group].sum() == 0 for group in groups) else ""
+    terms = design.matrix_MP.shape[1]
+    if event_M.sum() >= EVENTS_PER_TERM * terms:
+        return ""
+    return f"fewer than {EVENTS_PER_TERM} events for each of {terms} coefficients"
 
 
 def _fitted(time_M: Floats, event_M: Floats, design: Design) -> tuple[Any | None, list[tuple[float, float]], str]:
@@ -164,6 +185,9 @@ def _fitted(time_M: Floats, event_M: Floats, design: Design) -> tuple[Any | None
             tested = proportional_hazard_test(fit, frame, time_transform="rank").summary
         except (ConvergenceError, np.linalg.LinAlgError):
             return None, [], "no convergence"
+    ends = fit.confidence_intervals_.to_numpy()[: len(design.clusters)]
+    if not np.abs(ends).max() < LARGEST_LOG_RATIO:
+        return None, [], "no convergence"
     found = [(float(tested.loc[name, "test_statistic"]), float(tested.loc[name, "p"])) for name in names]
     return fit, found, ", ".join(sorted({one.category.__name__ for one in caught}))
 

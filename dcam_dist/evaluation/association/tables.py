@@ -1,6 +1,6 @@
 """What was found as tidy CSV: one figure of one variable a line, nothing of single cases.
 
-Figures of fewer than ``LEAST_SHARED`` cases would be those cases' own; they are left empty.
+Figures of one or two cases would be those cases' own; they are left empty.
 """
 
 import csv
@@ -11,7 +11,8 @@ from typing import Any
 
 from dcam_dist.evaluation.association.analysis import Compared, Found, Modelled
 from dcam_dist.evaluation.association.cases import ClusteredCases
-from dcam_dist.evaluation.association.columns import LEAST_SHARED
+from dcam_dist.evaluation.association.models import LOGISTIC, AdjustedModel
+from dcam_dist.evaluation.association.survival import SurvivalRow
 from dcam_dist.ingest.quality.table import plain_text
 
 Row = dict[str, Any]
@@ -44,11 +45,11 @@ def _summary(one: Compared, cases: ClusteredCases) -> Iterator[Row]:
     for group in one.groups:
         row: Row = {**head, "cluster": group.cluster + cases.first, "n": group.n, "missing": group.missing}
         if one.variable.kind == "numeric":
-            figures = {name: getattr(group, name) for name in ("median", "lower", "upper", "mean", "sd")}
-            yield row | (figures if group.n >= LEAST_SHARED else {})
+            yield row | {name: getattr(group, name) for name in ("median", "lower", "upper", "mean", "sd")}
             continue
-        for level, count in group.counts.items():
-            figures = {"count": count, "share": count / group.n} if group.n >= LEAST_SHARED else {}
+        for level in one.variable.levels:
+            count = group.counts.get(level)
+            figures = {} if count is None or not group.n else {"count": count, "share": count / group.n}
             yield {**row, "level": level, **figures}
 
 
@@ -96,13 +97,13 @@ def _effects(one: Modelled, cases: ClusteredCases) -> Iterator[Row]:
         "model": model.model,
         "level": model.level,
         "n": model.n,
-        "note": model.note,
+        "note": model_note(model, cases),
         "reference": "" if model.reference < 0 else model.reference + cases.first,
     }
     if not model.effects:
         yield {**head, "cluster": "all"}
     for effect, q in zip(model.effects, one.effect_q, strict=True):
-        ratio = model.model == "logistic" and effect.cluster is not None
+        ratio = model.model == LOGISTIC and effect.cluster is not None
         yield {
             **head,
             "cluster": "all" if effect.cluster is None else effect.cluster + cases.first,
@@ -130,8 +131,18 @@ def _survival(found: Found, cases: ClusteredCases) -> Iterator[Row]:
             "statistic": row.statistic,
             "p": row.p_value,
             "q": q,
-            "note": row.note,
+            "note": survival_note(row, cases),
         }
+
+
+def model_note(model: AdjustedModel, cases: ClusteredCases) -> str:
+    """What to beware of in a model, the clusters that it has to do without among it."""
+    return "; ".join(filter(None, (model.note, cases.without(model.left_out, "one level only"))))
+
+
+def survival_note(row: SurvivalRow, cases: ClusteredCases) -> str:
+    """What to beware of in a figure of survival, the clusters that it has to do without among it."""
+    return "; ".join(filter(None, (row.note, cases.without(row.left_out, row.why))))
 
 
 def _as_csv(columns: Sequence[str], rows: Sequence[Row]) -> str:
@@ -143,6 +154,8 @@ def _as_csv(columns: Sequence[str], rows: Sequence[Row]) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return plain_text(str(value))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from dcam_dist.evaluation.scoring import ClusteredSplits, MethodScores, score
 from dcam_dist.report import svg
 from dcam_dist.report.case_data import inert_json
 from dcam_dist.report.curves import charts
-from dcam_dist.report.differences import against_others, differences
+from dcam_dist.report.differences import against_others, by_source, differences
 from dcam_dist.report.elsewhere import read_findings
 from dcam_dist.report.placing import Placed, choose_shown, margins
 from dcam_dist.report.regions import REGIONS, mean_shares, region_masks
@@ -21,7 +22,8 @@ from dcam_dist.report.reproduction import without_paths
 from dcam_dist.report.scatter import planes
 from dcam_dist.report.scores import read_scores, split_tables
 from dcam_dist.report.steadiness import steadiness
-from dcam_dist.report.variables import Variable, column, variables_of
+from dcam_dist.report.variables import Variable, Variables, variables_of
+from dcam_dist.report.variables import column as column_of
 
 
 def test_margins_are_0_between_two_centroids_and_1_on_ones_own():
@@ -42,9 +44,12 @@ def test_typical_cases_are_near_and_borderline_ones_between():
 
 
 def test_columns_are_numbers_or_categories_or_neither():
+    def column(name, texts):
+        return column_of(name, texts, [f"p{row}" for row in range(len(texts))])
+
     assert column("age", [str(n) for n in range(40, 60)])[0].numeric
     assert not column("sex", ["F", "M"] * 4)[0].numeric
-    assert "look like names" in column("name", [f"Somebody {n}" for n in range(30)])[1]
+    assert "look like names" in column("said", [f"Somebody {n}" for n in range(30)])[1]
     assert "dates" in column("born", [f"19{n}-03-01" for n in range(40, 60)])[1]
     assert column("nothing", ["", ""])[0] is None
     assert np.isnan(column("age", ["", *map(str, range(9))])[0].values_N[0])
@@ -73,6 +78,26 @@ def test_a_planted_difference_has_a_small_q_and_noise_has_not():
     beside = against_others(planted, cluster_N, 2)
     assert beside.higher and beside.title == "laa, %"
     assert not against_others(planted, cluster_N, 0).higher
+
+
+def test_densitometry_lends_covariates_no_rate():
+    rng, cluster_N = np.random.default_rng(0), np.repeat([0, 1, 2], 30)
+    measured = tuple(Variable(f"laa{k}", "%", 1, cluster_N * 3.0 + rng.normal(0, 1, 90)) for k in range(20))
+    noise = tuple(Variable(f"noise {k}", "", 1, rng.normal(0, 1, 90)) for k in range(4))
+    found = by_source(Variables(measured, noise, (), ()), cluster_N, 3)
+    assert [one.variable for one in found] == [*measured, *noise]
+    apart = differences(noise, cluster_N, 3)
+    assert [one.q_value for one in found[20:]] == [one.q_value for one in apart]
+    assert min(one.q_value for one in found[20:]) >= min(one.test.p_value for one in apart) * 1.3
+
+
+def test_names_of_one_patient_s_scans_are_left_out():
+    cases = made_up_study(18).cases
+    cases = [
+        replace(case, patient_key=f"p{row // 3}", covariates={**case.covariates, "who": f"Name{row // 3}"})
+        for row, case in enumerate(cases)
+    ]
+    assert "who" in [name.split(" (")[0] for name in variables_of(cases).left_out]
 
 
 def test_regions_part_the_lungs():

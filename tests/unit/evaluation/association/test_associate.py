@@ -17,6 +17,7 @@ from dcam_dist.config.schema import FLEISCHNER_GRADES
 from dcam_dist.errors import DataError, UsageError
 from dcam_dist.evaluation.association.associate import associate
 from dcam_dist.evaluation.association.gather import Asked, gather
+from dcam_dist.evaluation.association.groups import q_values
 from dcam_dist.ingest.identity import PrivateIdentity, private_path, save_identity
 from dcam_dist.training import train
 
@@ -114,20 +115,24 @@ def test_names_and_free_text_are_left_out_with_a_word_and_written_nowhere(run, t
         tmp_path,
         named="Müller {}",
         name=lambda i: f"{NAME}, {i}",
+        who=lambda i: f"{NAME}, {i}",
         remark=lambda i: f"{NAME} phoned" if i == 7 else "nothing",
+        said=lambda i: f"{NAME} phoned {i}" if i < 3 else "nothing",
         born=lambda i: f"1933-05-{1 + i % 28:02d}",
     )
     file = file.rename(tmp_path / f"{NAME}.csv")
     done = associate(run, table=file, asked=Asked(adjust=("sgrq",)))
     assert {one.name: one.why.split(",")[0] for one in done.gathered.left_out} == {
-        "name": "mostly different texts",
+        "name": "called like names",
+        "remark": "called like names",
+        "who": "mostly different texts",
         "born": "dates; give ages or days instead",
     }
     assert found_in((run / "association").iterdir()) == []
     assert not planted_in("\n".join(done.lines()))
     assert "Müller" not in "".join(path.read_text() for path in (run / "association").iterdir())
-    remark = [row for row in read(run, "summary.csv") if row["variable"] == "remark"]
-    assert {row["level"] for row in remark} == {"nothing", "(other)"}
+    said = [row for row in read(run, "summary.csv") if row["variable"] == "said"]
+    assert {row["level"] for row in said} == {"nothing", "(other)"}
 
 
 def test_hostile_names_and_levels_are_text(run, tmp_path):
@@ -156,7 +161,7 @@ def test_adjustment_and_survival_are_written_and_go_when_they_are_no_more_asked_
     assert {path.name for path in done.files} == FILES | {"adjusted.csv", "survival.csv"}
     adjusted = [row for row in read(run, "adjusted.csv") if row["variable"] == "sgrq"]
     assert [row["cluster"] for row in adjusted][-1] == "all"
-    assert float(adjusted[-1]["q"]) < 1e-6
+    assert float(adjusted[-1]["q"]) < 1e-3  # of 9,999 permutations, for clusters of 12
     tree = json.loads((run / "association" / "association.json").read_text())
     reference = tree["reference_order"][0]
     assert {row["reference"] for row in adjusted} == {str(reference)}
@@ -179,14 +184,54 @@ def test_figures_of_one_or_two_cases_are_not_written(run, tmp_path):
     summary = read(run, "summary.csv")
     written = {(row["variable"], row["cluster"], row["n"], row["median"] != "", row["count"] != "") for row in summary}
     expected = {("sgrq", "1", "2", False, False), ("sgrq", "2", "34", True, False), ("sgrq", "3", "0", False, False)}
-    expected |= {("sex", "1", "2", False, False), ("sex", "2", "34", False, True), ("sex", "3", "0", False, False)}
+    expected |= {("sex", "1", "2", False, False), ("sex", "2", "34", False, False), ("sex", "3", "0", False, False)}
     assert {row for row in written if row[0] in ("sgrq", "sex")} == expected
     assert read(run, "pairwise.csv") == []
     page = (run / "association" / "association.md").read_text()
     assert next(line for line in page.splitlines() if line.startswith("| sex = M |")).startswith(
-        "| sex = M | – | 17 (50 %) | – |"
+        "| sex = M | – | – | – |"
     )
     assert done.warnings[0] == "fewer than 5 cases, so in no model: cluster 1 (2), cluster 3 (0)"
+
+
+def test_warnings_name_the_cluster_and_come_once_for_all_variables(run, tmp_path):
+    rng = np.random.default_rng(3)
+    write(run / "clusters.csv", [["case_id", "cluster"], *([f"case{i:03d}", 1 + (i > 3)] for i in range(CASES))])
+    file = table(
+        tmp_path,
+        age=lambda i: f"{rng.normal(60, 8):.1f}",
+        smoking=lambda i: "NA" if i > 3 else "1",
+        pack_years=lambda i: f"{rng.normal(30, 8):.1f}",
+        follow_up_days=lambda i: 10 + i,
+        death=lambda i: i % 2,
+    )
+    done = associate(run, table=file, asked=Asked(adjust=("age",)))
+    assert "survival, kaplan-meier, cluster 1: fewer than 5 cases" in done.warnings
+    assert "survival, log-rank: fewer than two clusters with 5 cases; cluster 1 left out: fewer than 5 cases" in (
+        done.warnings
+    )
+    adjusted = [one for one in done.warnings if "adjusted" in one and not one.startswith("survival")]
+    (line,) = [one for one in adjusted if one.endswith("adjusted: fewer than two clusters with 5 complete cases")]
+    assert int(line.split(" variables")[0]) == len(done.found.modelled) > 20
+    survival = {row["analysis"] + row["cluster"]: row for row in read(run, "survival.csv")}
+    assert (survival["kaplan-meier1"]["n"], survival["kaplan-meier1"]["events"]) == ("", "")
+
+
+def test_rates_are_of_one_source_each(run, tmp_path):
+    rng = np.random.default_rng(8)
+    further = {f"null{k}": (lambda i: f"{rng.normal():.3f}") for k in range(5)}
+    done = associate(run, table=table(tmp_path, **further), asked=Asked(adjust=("null0",)))
+    for source in ("table", "cohort", "densitometry"):
+        of = [one for one in done.found.compared if one.variable.source == source]
+        assert [one.q_value for one in of] == pytest.approx(
+            q_values(np.array([one.test.p_value for one in of])).tolist(), nan_ok=True
+        )
+        pairs = [pair.p_value for one in of for pair in one.pairs]
+        assert [q for one in of for q in one.pair_q] == pytest.approx(q_values(np.array(pairs)).tolist())
+        models = [one for one in done.found.modelled if one.variable.source == source and one.model.effects]
+        joint = np.array([one.model.effects[-1].p_value for one in models])
+        assert [one.effect_q[-1] for one in models] == pytest.approx(q_values(joint).tolist())
+    assert "over all variables of one section" in (run / "association" / "association.md").read_text()
 
 
 def test_a_cohort_of_an_older_version_is_compared_in_what_it_has(run):

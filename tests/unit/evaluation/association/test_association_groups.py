@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dcam_dist.evaluation.association.groups import describe, group_test, q_values
+from dcam_dist.evaluation.association.groups import describe, family_q_values, group_test, q_values
 
 
 def test_a_numeric_variable_is_described_by_cluster_and_an_empty_cluster_too():
@@ -112,3 +112,13 @@ def test_q_values_are_those_of_benjamini_and_hochberg_and_gaps_do_not_count():
     assert q_values(p)[[0, 2, 3, 4]] == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert np.isnan(q_values(p)[1])
     assert np.isnan(q_values(np.array([np.nan]))).all()
+
+
+def test_sure_findings_of_one_family_do_not_lend_their_rate_to_another():
+    rng, clinical, shared = np.random.default_rng(0), [], []
+    for _ in range(400):
+        p = np.r_[np.full(27, 1e-8), rng.random(8)]
+        clinical.append((family_q_values(p, ["densitometry"] * 27 + ["table"] * 8)[27:] < 0.05).any())
+        shared.append((q_values(p)[27:] < 0.05).any())
+    assert np.mean(clinical) < 0.08  # 0.05 is said
+    assert np.mean(shared) > 0.2

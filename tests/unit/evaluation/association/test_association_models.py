@@ -6,6 +6,7 @@ from scipy import optimize, stats
 
 from dcam_dist.evaluation.association.columns import Variable
 from dcam_dist.evaluation.association.models import adjusted_model
+from dcam_dist.evaluation.association.permuted import freedman_lane
 
 ORDER = (1, 0, 2)
 
@@ -94,9 +95,6 @@ def test_small_clusters_take_no_part_and_too_few_cases_have_no_model():
 
 def test_what_cannot_be_estimated_is_said_and_not_guessed():
     rng, cluster, age, _ = cohort(n=90)
-    two_level = np.where((rng.random(90) < 0.5) & (cluster != 2), "y", "n")
-    separated = adjusted_model(Variable("x", "table", "binary", two_level), cluster, [age], ORDER)
-    assert (separated.effects, separated.note) == ((), "separation: a cluster with one level only")
     parted = np.where(age.values_N > np.median(age.values_N), "y", "n")
     by_age = adjusted_model(Variable("x", "table", "binary", parted), cluster, [age], ORDER)
     assert by_age.effects == ()
@@ -106,6 +104,88 @@ def test_what_cannot_be_estimated_is_said_and_not_guessed():
     twice = adjusted_model(numeric("x", rng.normal(size=90)), cluster, [age, numeric("age2", 2 * age.values_N)], ORDER)
     assert twice.effects == ()
     assert "collinear" in twice.note
+
+
+def test_a_cluster_with_one_level_is_left_out_by_name_and_the_others_stay():
+    rng, cluster, age, _ = cohort(n=150)
+    two_level = Variable("x", "table", "binary", np.where((rng.random(150) < 0.5) & (cluster != 1), "y", "n"))
+    found = adjusted_model(two_level, cluster, [age], ORDER)
+    rest = cluster != 1
+    alone = adjusted_model(
+        Variable("x", "table", "binary", two_level.values_N[rest]),
+        cluster[rest],
+        [numeric("age", age.values_N[rest])],
+        (0, 2),
+    )
+    assert (found.left_out, found.reference, found.note) == ((1,), 0, "")
+    assert found.effects == alone.effects
+    neither = Variable("x", "table", "binary", np.where(cluster == 1, "y", "n"))
+    none = adjusted_model(neither, cluster, [age], ORDER)
+    assert (none.effects, none.left_out) == ((), (0, 1, 2))
+    assert none.note == "fewer than two clusters with 5 complete cases"
+
+
+def test_a_covariate_far_from_0_is_no_separation():
+    rng, cluster, _, _ = cohort(n=400)
+    age = rng.normal(65, 5, 400)
+    ill = rng.random(400) < 1 / (1 + np.exp(-(0.25 * (age - 65) + 0.5 * (cluster == 2))))
+    variable = Variable("copd", "table", "binary", np.where(ill, "yes", "no"))
+    far, near = (adjusted_model(variable, cluster, [numeric("age", age - by)], ORDER) for by in (0, 65))
+    assert far.note == ""
+    for one, other in zip(far.effects, near.effects, strict=True):
+        assert (one.estimate, one.p_value) == pytest.approx((other.estimate, other.p_value))
+
+
+def test_a_rare_level_has_no_model():
+    rng, cluster, age, sex = cohort(n=300)
+    for events, note in ((19, "fewer than 5 cases of the rarer level for each of 4 coefficients"), (20, "")):
+        ill = np.zeros(300, bool)
+        ill[rng.permutation(300)[:events]] = True
+        for values in (np.where(ill, "y", "n"), np.where(ill, "n", "y")):
+            found = adjusted_model(Variable("x", "table", "binary", values), cluster, [age, sex], ORDER)
+            assert found.note == note
+            assert bool(found.effects) == (events == 20)
+
+
+def test_an_outcome_that_covariates_give_exactly_has_a_word_and_no_rounding_noise():
+    rng, cluster, *_ = cohort(n=90)
+    upper, lower = (numeric(name, rng.normal(20, 5, 90)) for name in ("upper", "lower"))
+    found = adjusted_model(numeric("difference", upper.values_N - lower.values_N), cluster, [upper, lower], ORDER)
+    assert (found.effects, found.note) == (
+        (),
+        "clusters and covariates give it exactly, so there is nothing to estimate",
+    )
+
+
+def test_a_small_cluster_and_a_skewed_outcome_are_found_as_often_as_said():
+    below, plain = 0, 0
+    cluster = np.repeat([0, 1, 2], (5, 60, 60))
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        age = numeric("age", rng.normal(60, 8, 125))
+        found = adjusted_model(numeric("x", np.exp(1.5 * rng.normal(size=125))), cluster, [age], ORDER)
+        below += found.effects[-1].p_value < 0.05
+        plain += stats.f.sf(found.effects[-1].estimate, 2, 121) < 0.05
+    assert below <= 6  # 2 expected
+    assert plain > 6
+    assert found.model == "linear, permuted"
+    zero, two, _ = found.effects
+    assert np.isnan([zero.p_value, zero.low, zero.error]).all()
+    assert np.isfinite([zero.estimate, two.p_value, two.low]).all()
+
+
+def test_permuted_residuals_find_what_is_there_and_agree_with_f_in_many_cases():
+    rng, cluster, age, sex = cohort(n=200)
+    noise = rng.normal(size=200) + 0.2 * (cluster == 2)
+    plain = adjusted_model(numeric("x", noise), cluster, [age, sex], ORDER)
+    matrix = np.column_stack([cluster == 0, cluster == 2, age.values_N, sex.values_N == "M"]).astype(float)
+    assert freedman_lane(noise, matrix, 2) == pytest.approx(plain.effects[-1].p_value, abs=0.03)
+    few = np.where(np.arange(200) < 6, 3, cluster)
+    planted = numeric("x", 0.3 * age.values_N + 4.0 * (few == 3) + rng.normal(size=200))
+    found = adjusted_model(planted, few, [age, sex], (3, *ORDER))
+    assert found.effects[-1].p_value < 1e-3
+    assert found.reference == 1  # the first that is large enough
+    assert found.effects[1].p_value == found.effects[1].p_value > 0.001
 
 
 def test_null_data_have_effects_about_as_often_as_said():

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from dcam_dist.evaluation.association.columns import Variable
+from dcam_dist.evaluation.association.logrank import log_rank, log_rank_statistics
 from dcam_dist.evaluation.association.survival import survival_rows
 
 ORDER = (0, 1)
@@ -90,9 +91,52 @@ def test_few_cases_and_few_events_have_no_model():
     assert rows_by(rows, "kaplan-meier")[1].note == "fewer than 5 cases"
     assert rows_by(rows, "cox")[0].note == "fewer than two clusters with 5 complete cases"
     rows = survival_rows(time, event, np.arange(20) % 2, (), ORDER)
-    assert rows_by(rows, "cox")[0].note.startswith("3 events for 1 coefficients")
+    assert rows_by(rows, "cox")[0].note == "fewer than 5 events for each of 1 coefficients"
     none = survival_rows(time, np.zeros(20), np.arange(20) % 2, (), ORDER)
     assert rows_by(none, "log-rank")[0].note == "no events"
     assert all(np.isnan(row.p_value) for row in none)
     missing = survival_rows(np.full(20, np.nan), event, cluster, (), ORDER)
     assert all(np.isnan(row.estimate) for row in missing)
+
+
+def test_a_cluster_without_events_leaves_the_cox_model_to_the_others():
+    _, time, event, cluster = lives([0.001, 0.002, 0.002], n=60)
+    event = np.where(cluster == 0, 0.0, event)
+    rows = survival_rows(time, event, cluster, (), (0, 1, 2))
+    (ratio,) = rows_by(rows, "cox")
+    assert (ratio.cluster, ratio.reference) == (2, 1)
+    (joint,) = rows_by(rows, "cox, joint")
+    assert (joint.left_out, joint.why, joint.n) == ((0,), "no event", 120)
+
+
+def test_a_cluster_of_one_does_not_make_a_log_rank_test():
+    time, event = np.r_[np.arange(2.0, 42.0), 1.0], np.ones(41)
+    (found,) = rows_by(survival_rows(time, event, np.repeat([0, 1], (40, 1)), (), ORDER), "log-rank")
+    assert np.isnan(found.p_value)
+    assert (found.left_out, found.why, found.note) == (
+        (1,),
+        "fewer than 5 cases",
+        "fewer than two clusters with 5 cases",
+    )
+
+
+def test_log_rank_errs_as_often_as_said_where_clusters_are_small():
+    group, below, by_chi2 = np.repeat([0, 1, 2], (30, 5, 5)), 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        time, event = np.ceil(rng.exponential(10, 40)), (rng.random(40) < 0.4).astype(float)
+        statistic, p, permuted = log_rank(time, event, group)
+        below, by_chi2 = below + (p < 0.05), by_chi2 + (stats.chi2.sf(statistic, 2) < 0.05)
+    assert permuted
+    assert 1 <= below <= 8  # 3 expected
+    assert below <= by_chi2
+
+
+def test_many_groupings_at_once_have_the_statistics_that_lifelines_has():
+    from lifelines.statistics import multivariate_logrank_test
+
+    rng = np.random.default_rng(0)
+    time = -np.sort(-rng.integers(1, 15, 50).astype(float))
+    event, groups = (rng.random(50) < 0.6).astype(float), rng.permuted(np.tile(np.arange(50) % 4, (5, 1)), axis=1)
+    expected = [multivariate_logrank_test(time, group, event).test_statistic for group in groups]
+    assert log_rank_statistics(time, event, groups) == pytest.approx(expected)
