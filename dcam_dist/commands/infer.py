@@ -43,7 +43,7 @@ def infer(
     be used is set aside with a reason code and the others go on; the exit code is 3 only if none worked. Run it again
     to go on after an interruption. Under torchrun each rank takes every n-th scan. For research only.
     """
-    from dcam_dist.errors import UsageError
+    from dcam_dist.errors import DataError, FailedElsewhere, UsageError
 
     if model is None:
         raise UsageError("infer needs a model: give a finished run or a bundle with --model RUN|BUNDLE")
@@ -65,7 +65,8 @@ def infer(
         source_dicom=source_dicom,
     )
     if read_launch().rank:
-        call()
+        if not call().answers:
+            raise FailedElsewhere(DataError.exit_code)  # rank 0 says why
         return
     with shown_progress("infer") as shown:
         summary = call(progress=shown.cases, looked=shown.looked)
