@@ -1,5 +1,6 @@
 """``infer``."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +44,7 @@ def infer(
     be used is set aside with a reason code and the others go on; the exit code is 3 only if none worked. Run it again
     to go on after an interruption. Under torchrun each rank takes every n-th scan. For research only.
     """
-    from dcam_dist.errors import DataError, FailedElsewhere, UsageError
+    from dcam_dist.errors import UsageError
 
     if model is None:
         raise UsageError("infer needs a model: give a finished run or a bundle with --model RUN|BUNDLE")
@@ -65,18 +66,19 @@ def infer(
         source_dicom=source_dicom,
     )
     if read_launch().rank:
-        if not call().answers:
-            raise FailedElsewhere(DataError.exit_code)  # rank 0 says why
+        call()
         return
-    with shown_progress("infer") as shown:
-        summary = call(progress=shown.cases, looked=shown.looked)
-    _tell(summary)
-    if source_dicom is not None:
-        place = summary.out / summary.answers[0].case_id / "identified-dicom"
-        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
+    with ExitStack() as showing:
+        shown = showing.enter_context(shown_progress("infer"))
+
+        def told(summary: "InferSummary") -> None:
+            showing.close()
+            _tell(summary, with_objects=source_dicom is not None)
+
+        call(progress=shown.cases, looked=shown.looked, told=told)
 
 
-def _tell(summary: "InferSummary") -> None:
+def _tell(summary: "InferSummary", *, with_objects: bool) -> None:
     from dcam_dist.errors import DataError
     from dcam_dist.inference.place import SUMMARY
 
@@ -94,6 +96,9 @@ def _tell(summary: "InferSummary") -> None:
         typer.echo(f"RECONSTRUCTIONS DISAGREE: {pair}")
     typer.echo(f"answers: {len(summary.answers)}, set aside: {len(summary.quarantined)}, in {summary.out / SUMMARY}")
     typer.echo("for research only; not a medical device")
+    if with_objects:
+        place = summary.out / summary.answers[0].case_id / "identified-dicom"
+        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
 
 
 def _show(summary: "InferSummary") -> None:

@@ -49,6 +49,7 @@ def infer(
     source_dicom: Path | None = None,
     progress: Progress | None = None,
     looked: Looked | None = None,
+    told: Callable[[InferSummary], None] | None = None,
 ) -> InferSummary:
     """Put scans through a trained model; no cohort is written.
 
@@ -67,6 +68,7 @@ def infer(
             identify the patient.
         progress: Called on rank 0, at the start and as scans are done, with those done, all, and those set aside.
         looked: Called on rank 0 with the files found and read, while scans are searched for.
+        told: Called on rank 0 with the outcome, while the others wait; where it raises they end with its exit code.
 
     Returns:
         Answers and scans set aside; the same on every rank.
@@ -84,20 +86,14 @@ def infer(
     with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context, ExitStack() as held:
         on_main(lambda: held.enter_context(only_call(folder)), context)
         on_main(partial(check_place, folder, about, paths), context)
-        scans = together(partial(find_scans, paths, None, _on_main(looked, context)), context)
-        if source_dicom is not None and len(scans) != 1:
-            raise UsageError(f"--source-dicom is the folder of one scan, and {len(scans)} are named; name one alone")
+        scans = together(partial(_found, paths, _on_main(looked, context), alone=source_dicom is not None), context)
         on_main(partial(open_place, folder, about), context)
         work = _named(folder, scans, hash_ids, context)
         bundle.model.network.to(context.device)
         desk = Desk(bundle, about, config, assume_hu, folder, view, source_dicom)
         outcomes = _answer_all(desk, work, context, _on_main(progress, context))
-        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-        aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
-        pairs = find_pairs(answers, work.acquisitions)
-        answered = with_reconstructions(answers, pairs)
-        summary = InferSummary(folder, bundle, answered, in_order(aside), pairs, context.is_main)
-        on_main(partial(_close, summary), context)
+        summary = _summary_of(desk, outcomes, work, context)
+        on_main(partial(_close, summary, told), context)
     return summary
 
 
@@ -110,6 +106,13 @@ def _with_settings(config: Config, settings: Sequence[str]) -> Config:
         raise UsageError(f"{other:.100}: has no effect here; these have, with ingest. before them: {', '.join(count)}")
     kept = [f"ingest.{name}={getattr(config.ingest, name)}".lower() for name in ("resample_tilt", "allow_cut_lungs")]
     return config.model_copy(update={"ingest": load_config(None, [*kept, *settings]).ingest})
+
+
+def _found(paths: Sequence[Path], looked: Looked | None, *, alone: bool) -> tuple[ScanSource, ...]:
+    scans = find_scans(paths, None, looked)
+    if alone and len(scans) != 1:
+        raise UsageError(f"--source-dicom is the folder of one scan, and {len(scans)} are named; name one alone")
+    return scans
 
 
 def _named(folder: Path, scans: Sequence[ScanSource], hash_ids: bool, context: ProcessContext) -> Work:
@@ -151,10 +154,20 @@ def _answer_some(desk: Desk, jobs: Sequence[CaseJob]) -> list[Outcome]:
     return outcomes
 
 
-def _close(summary: InferSummary) -> None:
+def _summary_of(desk: Desk, outcomes: Sequence[Outcome], work: Work, context: ProcessContext) -> InferSummary:
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
+    pairs = find_pairs(answers, work.acquisitions)
+    compared = with_reconstructions(answers, pairs)
+    return InferSummary(desk.out, desk.bundle, compared, in_order(aside), pairs, context.is_main)
+
+
+def _close(summary: InferSummary, told: Callable[[InferSummary], None] | None) -> None:
     for answer in summary.answers:  # by now it is known what other reconstructions are told
         write_answer(summary.out, answer)
     write_summary(summary)
+    if told is not None:
+        told(summary)
 
 
 def _to_note(outcome: Outcome) -> str:
