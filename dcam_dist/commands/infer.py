@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dcam_dist.inference import InferSummary
 
 MOST_ROWS = 40
@@ -48,7 +50,6 @@ def infer(
 
     if model is None:
         raise UsageError("infer needs a model: give a finished run or a bundle with --model RUN|BUNDLE")
-    from dcam_dist.commands.ingest_progress import shown_progress
     from dcam_dist.inference import infer as infer_scans
     from dcam_dist.launchers import read_launch
 
@@ -67,13 +68,19 @@ def infer(
     )
     if read_launch().rank:
         call()
-        return
+    else:
+        _with_progress(call, with_objects=source_dicom is not None)
+
+
+def _with_progress(call: "Callable[..., InferSummary]", *, with_objects: bool) -> None:
+    from dcam_dist.commands.ingest_progress import shown_progress
+
     with ExitStack() as showing:
         shown = showing.enter_context(shown_progress("infer"))
 
         def told(summary: "InferSummary") -> None:
             showing.close()
-            _tell(summary, with_objects=source_dicom is not None)
+            _tell(summary, with_objects=with_objects)
 
         call(progress=shown.cases, looked=shown.looked, told=told)
 

@@ -142,9 +142,12 @@ def _about(content: bytes) -> BundleAbout:
                 f"written in format {kind.format}, this version reads {FORMAT}; install a newer dcam-dist"
             )
         model = BundleAbout
-        return BundleAbout.model_validate_json(content, strict=True)
+        about = BundleAbout.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise DataError(f"{ABOUT}: no bundle of this package ({first_problem(error, model):.200})") from None
+    if about.model_dump(mode="json") != json.loads(content):  # a default would stand for what is not there
+        raise DataError(f"{ABOUT}: settings are missing")
+    return about
 
 
 def _tensors_of(bundle: Bundle) -> Tensors:

@@ -272,6 +272,7 @@ def test_no_tree_of_json_is_believed(files, tmp_path_factory, data):
         ({"settings.window_hu": [-1e308, 1e308]}, "window"),
         ({"settings.window_hu": [-600.0, -599.9]}, "window"),
         ({"settings.grid.margin_mm": 1e300}, "margin"),
+        ({"settings.grid": {}}, "missing"),
         ({"settings.grid.fit": "spacing", "settings.grid.spacing_mm": [1e-9, 1.0, 1.0]}, "voxels of a size"),
         ({"format": int("9" * 4000)}, "format"),
         ({"settings.network.compile": True}, "form"),
