@@ -1,5 +1,6 @@
 """``infer``."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dcam_dist.inference import InferSummary
 
 MOST_ROWS = 40
@@ -47,7 +50,6 @@ def infer(
 
     if model is None:
         raise UsageError("infer needs a model: give a finished run or a bundle with --model RUN|BUNDLE")
-    from dcam_dist.commands.ingest_progress import shown_progress
     from dcam_dist.inference import infer as infer_scans
     from dcam_dist.launchers import read_launch
 
@@ -66,16 +68,24 @@ def infer(
     )
     if read_launch().rank:
         call()
-        return
-    with shown_progress("infer") as shown:
-        summary = call(progress=shown.cases, looked=shown.looked)
-    _tell(summary)
-    if source_dicom is not None:
-        place = summary.out / summary.answers[0].case_id / "identified-dicom"
-        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
+    else:
+        _with_progress(call, with_objects=source_dicom is not None)
 
 
-def _tell(summary: "InferSummary") -> None:
+def _with_progress(call: "Callable[..., InferSummary]", *, with_objects: bool) -> None:
+    from dcam_dist.commands.ingest_progress import shown_progress
+
+    with ExitStack() as showing:
+        shown = showing.enter_context(shown_progress("infer"))
+
+        def told(summary: "InferSummary") -> None:
+            showing.close()
+            _tell(summary, with_objects=with_objects)
+
+        call(progress=shown.cases, looked=shown.looked, told=told)
+
+
+def _tell(summary: "InferSummary", *, with_objects: bool) -> None:
     from dcam_dist.errors import DataError
     from dcam_dist.inference.place import SUMMARY
 
@@ -93,6 +103,9 @@ def _tell(summary: "InferSummary") -> None:
         typer.echo(f"RECONSTRUCTIONS DISAGREE: {pair}")
     typer.echo(f"answers: {len(summary.answers)}, set aside: {len(summary.quarantined)}, in {summary.out / SUMMARY}")
     typer.echo("for research only; not a medical device")
+    if with_objects:
+        place = summary.out / summary.answers[0].case_id / "identified-dicom"
+        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
 
 
 def _show(summary: "InferSummary") -> None:

@@ -12,7 +12,7 @@ from dcam_dist.ingest.dicom import known_kernel, known_manufacturer, known_thick
 from dcam_dist.maps import MappedCase
 from dcam_dist.maps.export import describe
 from dcam_dist.maps.naming import class_names
-from dcam_dist.runs import Bundle
+from dcam_dist.runs import Bundle, model_sha256
 from dcam_dist.types import CaseRecord, Geometry
 
 Tree = dict[str, Any]
@@ -69,18 +69,32 @@ class Answer:
         box = self.tree["lungs_box"]
         return Geometry(tuple(box["shape"]), tuple(tuple(row) for row in box["affine"]))  # type: ignore[arg-type]
 
+    def closed(self) -> "Answer":
+        """The same, compared with all other scans of its call."""
+        return Answer({**self.tree, "closed": True})
+
     def warned(self, flag: str, sentence: str) -> "Answer":
         """The same with one more flag, if it is a new one, and one more warning."""
         flags = [*self.tree["flags"], *([flag] if flag not in self.tree["flags"] else [])]
         return Answer({**self.tree, "flags": flags, "warnings": [*self.tree["warnings"], sentence]})
 
 
-def answer_of(mapped: MappedCase, bundle: Bundle, fingerprint: str) -> Answer:
+def about_model(bundle: Bundle) -> dict[str, str]:
+    """What names a model in every answer: the run that it says it is of, and a hash of what it is."""
+    return {
+        "run_sha256": bundle.run_sha256,
+        "model_sha256": model_sha256(bundle),
+        "method": bundle.model.config.method,
+    }
+
+
+def answer_of(mapped: MappedCase, bundle: Bundle, about: Mapping[str, str], fingerprint: str) -> Answer:
     """What a model says of a scan, still without warnings.
 
     Args:
         mapped: The scan, passed through the model.
         bundle: The model.
+        about: As ``about_model`` gives it.
         fingerprint: Of all that decides the answer.
     """
     record = mapped.record
@@ -95,8 +109,9 @@ def answer_of(mapped: MappedCase, bundle: Bundle, fingerprint: str) -> Answer:
             "warnings": [],
             "other_reconstructions": [],
             "lungs_box": {"shape": list(record.native.shape), "affine": [list(row) for row in record.native.affine]},
-            "model": {"run_sha256": bundle.run_sha256, "method": bundle.model.config.method},
+            "model": dict(about),
             "fingerprint": fingerprint,
+            "closed": False,
         }
     )
 

@@ -9,6 +9,7 @@ from dcam_dist.inference.model_card import model_card
 from dcam_dist.inference.scores import read_scores
 from dcam_dist.runs import Bundle, RestoredRun, bundle_of_run, open_cohort_of, restore_run, write_bundle
 from dcam_dist.runs.bundle import check_bundle_place
+from dcam_dist.runs.trained_on import FEWEST
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,11 @@ class ExportSummary:
         lines = [f"bundle: {self.folder}, {size / 1e6:.1f} MB, of run {self.bundle.run_sha256[:12]}"]
         if self.bundle.trained_on is None:
             lines.append("without a summary of the training cases: its cohort is not at hand; name it with --cohort")
+        if few := [size for size in self.bundle.size_K.tolist() if size < FEWEST]:
+            lines.append(
+                f"{len(few)} of {len(self.bundle.size_K)} classes have fewer than {FEWEST} training cases ({min(few)} "
+                "the fewest): their centroids come near to single patients' features; think before you share it"
+            )
         if not self.scored:
             lines.append("without scores: evaluate the run first (dcam-dist evaluate), then export it again")
         return lines

@@ -3,17 +3,19 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from dcam_dist.config import Config, load_config
+from dcam_dist.config.schema import IngestConfig
 from dcam_dist.distributed import ProcessContext, open_processes, share_notes
 from dcam_dist.errors import UsageError
-from dcam_dist.inference.answer import Answer
+from dcam_dist.inference.answer import Answer, about_model
 from dcam_dist.inference.one_scan import Desk, answer_scan, write_answer
 from dcam_dist.inference.open_model import open_model
-from dcam_dist.inference.place import Work, name_work, open_place
+from dcam_dist.inference.place import Work, check_place, name_work, only_call, open_place
 from dcam_dist.inference.reconstructions import find_pairs, with_reconstructions
 from dcam_dist.inference.summary import InferSummary, write_summary
 from dcam_dist.ingest.case import CaseJob
@@ -26,6 +28,8 @@ from dcam_dist.maps import dicom
 from dcam_dist.training.together import on_main, same_on_all_ranks, together
 from dcam_dist.types import QuarantineEntry
 
+_OF_NO_EFFECT = {"test_fraction", "workers", "memory_limit_gb"}
+"""Settings of ingest that say how a cohort is split and shared out, and nothing of a scan."""
 LONGEST_SCAN_S = 3600
 """How long ranks wait for each other, while one of them may have a large scan."""
 
@@ -45,6 +49,7 @@ def infer(
     source_dicom: Path | None = None,
     progress: Progress | None = None,
     looked: Looked | None = None,
+    told: Callable[[InferSummary], None] | None = None,
 ) -> InferSummary:
     """Put scans through a trained model; no cohort is written.
 
@@ -63,38 +68,32 @@ def infer(
             identify the patient.
         progress: Called on rank 0, at the start and as scans are done, with those done, all, and those set aside.
         looked: Called on rank 0 with the files found and read, while scans are searched for.
+        told: Called on rank 0 with the outcome, while the others wait; where it raises they end with its exit code.
 
     Returns:
         Answers and scans set aside; the same on every rank.
 
     Raises:
-        UsageError: No model, no such source, an ``out`` that holds something else, a wrong setting, or DICOM for more
-            or fewer than one scan.
+        UsageError: No model, no such source, an ``out`` that holds something else or lies within a source, a wrong
+            setting, or DICOM for more or fewer than one scan.
         DataError: A damaged model, no scan found, a malformed table, or two scans of one id.
-        EnvironmentFault: The files cannot be written.
+        EnvironmentFault: The files cannot be written, or another call is writing them.
     """
     if source_dicom is not None:
         dicom.check_highdicom()
-    bundle, folder = open_model(model), Path(out)
-    config = _with_settings(bundle.model.config, settings)
-    with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context:
-        on_main(partial(open_place, folder, bundle), context)
-        scans = together(
-            partial(find_scans, [Path(source) for source in sources], None, _on_main(looked, context)),
-            context,
-        )
-        if source_dicom is not None and len(scans) != 1:
-            raise UsageError(f"--source-dicom is the folder of one scan, and {len(scans)} are named; name one alone")
+    bundle, folder, paths = open_model(model), Path(out), [Path(source) for source in sources]
+    config, about = _with_settings(bundle.model.config, settings), about_model(bundle)
+    with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context, ExitStack() as held:
+        on_main(lambda: held.enter_context(only_call(folder)), context)
+        on_main(partial(check_place, folder, about, paths), context)
+        scans = together(partial(_found, paths, _on_main(looked, context), alone=source_dicom is not None), context)
+        on_main(partial(open_place, folder, about), context)
         work = _named(folder, scans, hash_ids, context)
         bundle.model.network.to(context.device)
-        desk = Desk(bundle, config, assume_hu, folder, view, source_dicom)
+        desk = Desk(bundle, about, config, assume_hu, folder, view, source_dicom)
         outcomes = _answer_all(desk, work, context, _on_main(progress, context))
-        answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
-        aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
-        pairs = find_pairs(answers, work.acquisitions)
-        answered = with_reconstructions(answers, pairs)
-        summary = InferSummary(folder, bundle, answered, in_order(aside), pairs, context.is_main)
-        on_main(partial(_close, summary), context)
+        summary = _summary_of(desk, outcomes, work, context)
+        on_main(partial(_close, summary, told), context)
     return summary
 
 
@@ -102,8 +101,18 @@ def _with_settings(config: Config, settings: Sequence[str]) -> Config:
     """The model's settings of ingest, and those of this machine's call over them."""
     if other := next((one for one in settings if not one.startswith("ingest.")), None):
         raise UsageError(f"{other:.100}: settings are ingest.key=value here; all others are the model's")
+    if other := next((one for one in settings if one.split("=")[0].removeprefix("ingest.") in _OF_NO_EFFECT), None):
+        count = sorted(IngestConfig.model_fields.keys() - _OF_NO_EFFECT)
+        raise UsageError(f"{other:.100}: has no effect here; these have, with ingest. before them: {', '.join(count)}")
     kept = [f"ingest.{name}={getattr(config.ingest, name)}".lower() for name in ("resample_tilt", "allow_cut_lungs")]
     return config.model_copy(update={"ingest": load_config(None, [*kept, *settings]).ingest})
+
+
+def _found(paths: Sequence[Path], looked: Looked | None, *, alone: bool) -> tuple[ScanSource, ...]:
+    scans = find_scans(paths, None, looked)
+    if alone and len(scans) != 1:
+        raise UsageError(f"--source-dicom is the folder of one scan, and {len(scans)} are named; name one alone")
+    return scans
 
 
 def _named(folder: Path, scans: Sequence[ScanSource], hash_ids: bool, context: ProcessContext) -> Work:
@@ -145,10 +154,20 @@ def _answer_some(desk: Desk, jobs: Sequence[CaseJob]) -> list[Outcome]:
     return outcomes
 
 
-def _close(summary: InferSummary) -> None:
+def _summary_of(desk: Desk, outcomes: Sequence[Outcome], work: Work, context: ProcessContext) -> InferSummary:
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
+    pairs = find_pairs(answers, work.acquisitions)
+    compared = with_reconstructions(answers, pairs)
+    return InferSummary(desk.out, desk.bundle, compared, in_order(aside), pairs, context.is_main)
+
+
+def _close(summary: InferSummary, told: Callable[[InferSummary], None] | None) -> None:
     for answer in summary.answers:  # by now it is known what other reconstructions are told
         write_answer(summary.out, answer)
     write_summary(summary)
+    if told is not None:
+        told(summary)
 
 
 def _to_note(outcome: Outcome) -> str:

@@ -8,7 +8,7 @@ from dcam_dist.inference.words import FIELDS
 from dcam_dist.maps.naming import class_names
 from dcam_dist.models.network import count_parameters
 from dcam_dist.runs import Bundle
-from dcam_dist.runs.trained_on import FEWEST, FEWEST_FOR_RANGES, TrainedOn
+from dcam_dist.runs.trained_on import FEWEST, FEWEST_FOR_RANGES, THICKNESS, TrainedOn
 from dcam_dist.types import Split
 
 METHODS = {
@@ -22,7 +22,8 @@ LIMITS = (
     "- Reconstruction kernel, slice thickness, dose, breath hold and scanner change the density of a lung on CT, and"
     " with it the answer. `infer` warns where a scan is unlike the training scans, as far as it can know.",
     "- Lung masks decide what is averaged. Look at the overlay of every scan before its numbers are used.",
-    "- The centroid of a cluster with one training case is that case's features: think before you share it.",
+    "- The centroid of a cluster with one training case is that case's features, and the outlier rule keeps one score"
+    " of each training case, without its name: think before you share it.",
 )
 
 
@@ -91,6 +92,9 @@ def _summary(seen: TrainedOn) -> Iterator[str]:
         field = FIELDS.get(name)
         if field is not None:
             yield f"| {field.title} ({field.unit}) | {low:g} | {high:g} |"
+    if THICKNESS in seen.ranges:
+        low, high = seen.ranges[THICKNESS]
+        yield f"| slice thickness (mm) | {low:g} | {high:g} |"
 
 
 def _scores(scores: Mapping[str, MethodScores]) -> list[str]:

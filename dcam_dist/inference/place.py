@@ -8,21 +8,27 @@ quarantine.json     scans set aside, with reason codes
 OUT.private.json      beside it, for its owner alone: key and mapping of the case ids
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dcam_dist.cohort.durable import remove
 from dcam_dist.cohort.layout import read_json, write_json
+from dcam_dist.cohort.lock import only_holder
 from dcam_dist.errors import UsageError
 from dcam_dist.ingest.begin import case_job, name_scans, with_origins
 from dcam_dist.ingest.case import CaseJob
 from dcam_dist.ingest.identity import load_identity, private_path, save_identity
 from dcam_dist.ingest.scan_source import ScanSource
-from dcam_dist.runs import Bundle
+from dcam_dist.ingest.sources import CASE_TABLE_NAME
 from dcam_dist.types import QuarantineEntry
 
 ABOUT, SUMMARY, QUARANTINE = "inference.json", "summary.csv", "quarantine.json"
 KIND = "dcam-dist inference"
+_LEFT = re.compile(r"\.(.+\.(new|old)-[0-9a-f]{32}|[a-z]+\.json\.[0-9]+|summary\.csv)")
+"""What a killed call leaves: folders on their way in or out, and files that were not whole."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +51,66 @@ class Work:
         return sorted([*(job.case_id for job in self.jobs), *(entry.case_id for entry in self.aside)])
 
 
-def open_place(out: Path, bundle: Bundle) -> None:
-    """Begin a folder, or go on in one where the same model answered.
+@contextmanager
+def only_call(out: Path) -> Iterator[None]:
+    """Hold a folder's lock, a file beside it, as long as a call works in it.
 
     Raises:
-        UsageError: When it holds something else.
+        EnvironmentFault: When another call holds it; says which.
+    """
+    home = out.absolute()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with only_holder(
+        home.with_name(f".{home.name}.lock"),
+        held=lambda who: f"{out}: another infer is writing it{who}; wait for it, or choose another --out",
+        unlockable=lambda why: f"{out}: cannot be locked ({why}); do not call infer on it twice at once",
+    ):
+        yield
+
+
+def check_place(out: Path, about: Mapping[str, str], sources: Sequence[Path]) -> None:
+    """Refuse a folder that is no place for the answers; nothing is written.
+
+    Args:
+        out: The folder.
+        about: The model, as ``about_model`` gives it.
+        sources: Where scans will be searched for.
+
+    Raises:
+        UsageError: When it holds something else, or lies where its own maps would be taken for scans.
+    """
+    for source in sources:
+        searched = source.is_dir() and not (source / CASE_TABLE_NAME).is_file()
+        if searched and out.resolve().is_relative_to(source.resolve()):
+            raise UsageError(
+                f"{out}: lies within {source}, where its maps would be found as scans; choose an --out outside of it"
+            )
+    if (out / ABOUT).is_file():
+        if read_json(out / ABOUT) != _content(about):
+            raise UsageError(f"{out}: holds the answers of another model; choose another --out")
+    elif out.exists() and (not out.is_dir() or any(not _LEFT.fullmatch(path.name) for path in out.iterdir())):
+        raise UsageError(f"{out}: exists and holds no answers of infer; choose another --out")
+
+
+def open_place(out: Path, about: Mapping[str, str]) -> None:
+    """Begin a folder that ``check_place`` has found good, or go on in one, without what killed calls have left in it.
+
+    Raises:
         OSError: When it cannot be written.
     """
-    about = {
-        "kind": KIND,
-        "format": 1,
-        "model": {"run_sha256": bundle.run_sha256, "method": bundle.model.config.method},
-    }
-    if (out / ABOUT).is_file():
-        if read_json(out / ABOUT) != about:
-            raise UsageError(f"{out}: holds the answers of another model; choose another --out")
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: exists and holds no answers of infer; choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / ABOUT, about)
+    for path in list(out.iterdir()):
+        if _LEFT.fullmatch(path.name):
+            remove(path)
+    for path in out.glob("*/.*"):
+        if _LEFT.fullmatch(path.name):
+            remove(path)
+    if not (out / ABOUT).is_file():
+        write_json(out / ABOUT, _content(about))
+
+
+def _content(about: Mapping[str, str]) -> dict[str, object]:
+    return {"kind": KIND, "format": 1, "model": dict(about)}
 
 
 def name_work(out: Path, scans: Sequence[ScanSource], *, hash_ids: bool, save: bool) -> Work:

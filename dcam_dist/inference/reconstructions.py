@@ -61,12 +61,12 @@ def find_pairs(answers: Iterable[Answer], acquisitions: Mapping[str, str]) -> tu
 
 
 def with_reconstructions(answers: Iterable[Answer], pairs: Iterable[Pair]) -> tuple[Answer, ...]:
-    """The answers by id, each with the other reconstructions of its acquisition, and a warning where they disagree."""
+    """The answers by id, closed: with other reconstructions of their acquisition, and a warning where they disagree."""
     by_id = {answer.case_id: answer for answer in sorted(answers, key=lambda answer: answer.case_id)}
     for pair in pairs:
         for own, other in ((pair.first, pair.second), (pair.second, pair.first)):
             by_id[own.case_id] = _told(by_id[own.case_id], other, pair)
-    return tuple(by_id.values())
+    return tuple(answer.closed() for answer in by_id.values())
 
 
 def alone(answer: Answer) -> Answer:
@@ -75,7 +75,7 @@ def alone(answer: Answer) -> Answer:
     told = sum(other["disagrees"] for other in tree["other_reconstructions"])
     warnings = tree["warnings"][: len(tree["warnings"]) - told]
     flags = [flag for flag in tree["flags"] if flag != DISAGREE]
-    return Answer({**tree, "flags": flags, "warnings": warnings, "other_reconstructions": []})
+    return Answer({**tree, "flags": flags, "warnings": warnings, "other_reconstructions": [], "closed": False})
 
 
 def in_words(pair: Pair) -> str:

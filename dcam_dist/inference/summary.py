@@ -17,6 +17,11 @@ from dcam_dist.runs.run_config import replace_file
 from dcam_dist.types import QuarantineEntry
 
 DONE = "done"
+PROBABILITY = "probability_by_the_head"
+"""Of the class that is answered, the nearest centroid's; not how sure that is."""
+SHARE_WON = "share_won"
+_FORMULA = ("=", "+", "-", "@")
+"""What a table program takes a cell for that begins so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +82,17 @@ def write_summary(summary: InferSummary) -> None:
 def columns(kind: str) -> Sequence[str]:
     """The columns of ``summary.csv``."""
     return (
-        *("case_id", "status", kind, f"{kind}_title", f"{kind}_of_the_head", "probability", "distance", "margin"),
+        *(
+            "case_id",
+            "status",
+            kind,
+            f"{kind}_title",
+            f"{kind}_of_the_head",
+            PROBABILITY,
+            SHARE_WON,
+            "distance",
+            "margin",
+        ),
         *("p_value", "out_of_distribution", *FIELDS, "kernel", "slice_thickness_mm", "disagrees_with", "flags"),
         *("warnings", "warning"),
     )
@@ -91,29 +106,39 @@ def _row(answer: Answer) -> dict[str, str]:
         "case_id": answer.case_id,
         "status": DONE,
         kind: str(answer.number),
-        f"{kind}_title": title,
+        f"{kind}_title": _text(title),
         f"{kind}_of_the_head": str(answer.head_number),
-        "probability": _number(tree["probabilities"][title]),
+        PROBABILITY: _number(tree["probabilities"][title]),
+        SHARE_WON: _number(tree["share_won"][title]),
         "distance": _number(None if distances is None else distances[title]),
         "margin": _number(tree["margin"]),
         "p_value": _number(tree["p_value"]),
         "out_of_distribution": "" if tree["out_of_distribution"] is None else str(int(tree["out_of_distribution"])),
         **{name: _number(answer.densitometry.get(name)) for name in FIELDS},
-        "kernel": answer.kernel,
+        "kernel": _text(answer.kernel),
         "slice_thickness_mm": tree["scanner"].get("slice_thickness_mm", ""),
         "disagrees_with": " ".join(disagrees),
         "flags": " ".join(tree["flags"]),
         "warnings": str(len(tree["warnings"])),
-        "warning": " ".join(tree["warnings"]),
+        "warning": _text(" ".join(tree["warnings"])),
     }
 
 
 def _aside(entry: QuarantineEntry) -> dict[str, str]:
-    return {"case_id": entry.case_id, "status": entry.reason, "flags": " ".join(entry.also), "warning": entry.detail}
+    return {
+        "case_id": entry.case_id,
+        "status": entry.reason,
+        "flags": " ".join(entry.also),
+        "warning": _text(entry.detail),
+    }
 
 
 def _without_picture(entry: QuarantineEntry) -> dict[str, object]:
     return {name: value for name, value in asdict(entry).items() if name != "picture"}
+
+
+def _text(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _number(value: float | None) -> str:

@@ -42,8 +42,9 @@ FIELDS = {
 """The measures that are compared with the training scans."""
 
 _LOOK = "look at the outline in the overlay"
+THICK = "thick_slices"
 FLAGS = {
-    "thick_slices": f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, LAA-950 is too low.",
+    THICK: f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, LAA-950 is too low.",
     "slices_apart": "The slices lie farther apart than they are thick; every second one may be missing.",
     TILT_RESAMPLED: "The gantry was tilted; the scan was resampled to straight axes.",
     SERIES_INCOMPLETE: "Slices of another orientation or matrix lie in the same series and were left out.",

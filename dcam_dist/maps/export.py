@@ -76,9 +76,16 @@ def describe(mapped: MappedCase, names: ClassNames) -> dict[str, Any]:
         "logits": _by_title(mapped.maps.logit_K, names),
         "probabilities": _by_title(mapped.probability_K, names),
         "distances_to_centroids": None if distances is None else _by_title(distances, names),
+        "share_won": _by_title(_share_won(mapped), names),
         "files": {title: f"{stem}.nii.gz" for title, stem in zip(names.titles, names.stems, strict=True)},
         "values": VALUES,
     }
+
+
+def _share_won(mapped: MappedCase) -> Floats:
+    """Of the lungs on the training grid, the share in which each map is the largest, (K,)."""
+    winner = mapped.maps.dense_KDHW[:, mapped.lung_mask_DHW].argmax(axis=0)
+    return (np.bincount(winner, minlength=len(mapped.maps.logit_K)) / max(1, len(winner))).astype(np.float32)
 
 
 def _by_title(values_K: Floats, names: ClassNames) -> dict[str, float]:

@@ -62,7 +62,8 @@ def _draw_block(
     columns: int,
     panel_mm: tuple[float, float],
 ) -> None:
-    block.suptitle(f"{names.titles[group.class_id]} · n = {group.size}", fontsize=10, fontweight="bold")
+    title = f"{names.titles[group.class_id]} · n = {group.size}"
+    block.suptitle(title, fontsize=10, fontweight="bold", parse_math=False)
     panels = block.subplots(2, columns, squeeze=False)
     for column in range(columns):
         for axes in panels[:, column]:

@@ -30,10 +30,14 @@ def write_overview(scene: Scene, path: Path, names: ClassNames) -> Path:
     for plane, view, row in zip(PLANES, views, panels, strict=True):
         _draw_row(row, view, plane)
     _title_columns(panels[0], scene.mapped, names)
-    figure.suptitle(caption(scene.mapped, names), x=0.01, ha="left", fontsize=11)
+    figure.suptitle(caption(scene.mapped, names), x=0.01, ha="left", fontsize=11, parse_math=False)
     colours = style.over_lung(style.winner_colours(len(names.titles)))
     patches = [Patch(color=tuple(colour), label=title) for colour, title in zip(colours, names.titles, strict=True)]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(patches)), fontsize=8, frameon=False)
+    legend = figure.legend(
+        handles=patches, loc="outside lower center", ncols=min(8, len(patches)), fontsize=8, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # names of grades are the user's
     style.draw_scale(figure, bar, names.kind)
     figure.savefig(path, dpi=style.DPI)
     return path
@@ -78,4 +82,5 @@ def _title_columns(row: list[Axes], mapped: MappedCase, names: ClassNames) -> No
     for column, (axes, title) in enumerate(zip(row, titles, strict=True)):
         own = column == mapped.class_id + 1
         text = "\n".join(textwrap.wrap(title, 18))
-        axes.set_title(f"{text} ◂" if own else text, fontsize=9, fontweight="bold" if own else "normal")
+        weight = "bold" if own else "normal"
+        axes.set_title(f"{text} ◂" if own else text, fontsize=9, fontweight=weight, parse_math=False)

@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcam_dist.cohort.spatial import resample, to_sitk
+from dcam_dist.errors import UsageError
 from dcam_dist.maps.compute import Floats, MappedCase
 from dcam_dist.types import Geometry
 
 Labels = NDArray[np.uint8]
+
+MOST_MAPS = 255
 
 
 def labels_in(labels_DHW: NDArray[np.uint8] | NDArray[np.bool_], where: Geometry, space: Geometry) -> Labels:
@@ -39,10 +42,16 @@ def maps_in(mapped: MappedCase, space: Geometry, lung_mask_DHW: NDArray[np.bool_
 
 
 def winner_of(maps: Iterable[Floats], lung_mask_DHW: NDArray[np.bool_]) -> Labels:
-    """Which map is largest in each voxel of the lungs: 1 for the first, 2 for the second …; 0 outside the lungs."""
+    """Which map is largest in each voxel of the lungs: 1 for the first, 2 for the second …; 0 outside the lungs.
+
+    Raises:
+        UsageError: When there are more maps than a byte counts.
+    """
     best = np.full(lung_mask_DHW.shape, -np.inf, dtype=np.float32)
     winner = np.zeros(lung_mask_DHW.shape, dtype=np.uint8)
     for number, logits in enumerate(maps, start=1):
+        if number > MOST_MAPS:
+            raise UsageError(f"more than {MOST_MAPS} classes have no common picture: a winning class is one byte")
         ahead = lung_mask_DHW & (logits > best)
         best[ahead], winner[ahead] = logits[ahead], number
     return winner

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from dcam_dist.runs.artefact import artefact_of_run, read_artefact, write_artefact
     from dcam_dist.runs.artefact_files import ClusterArtefact
     from dcam_dist.runs.bundle import bundle_of_run, read_bundle, write_bundle
-    from dcam_dist.runs.bundle_files import Bundle
+    from dcam_dist.runs.bundle_files import Bundle, model_sha256
     from dcam_dist.runs.checkpoint import BestWeights, Checkpoint, EpochInHand
     from dcam_dist.runs.checkpoint_files import fingerprint
     from dcam_dist.runs.checkpoints import go_back, latest_checkpoint, read_checkpoint, write_checkpoint
@@ -38,6 +38,7 @@ __all__ = [
     "first_start",
     "go_back",
     "latest_checkpoint",
+    "model_sha256",
     "open_cohort_of",
     "open_metrics",
     "open_new_scans",
@@ -63,7 +64,7 @@ _HOMES = {
     "artefact": ("artefact_of_run", "read_artefact", "write_artefact"),
     "artefact_files": ("ClusterArtefact",),
     "bundle": ("bundle_of_run", "read_bundle", "write_bundle"),
-    "bundle_files": ("Bundle",),
+    "bundle_files": ("Bundle", "model_sha256"),
     "checkpoint": ("BestWeights", "Checkpoint", "EpochInHand"),
     "checkpoint_files": ("fingerprint",),
     "checkpoints": ("go_back", "latest_checkpoint", "read_checkpoint", "write_checkpoint"),

@@ -14,12 +14,16 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from dcam_dist.cohort import Cohort
+from dcam_dist.cohort.plain import open_plain
+from dcam_dist.config import Config
+from dcam_dist.config.loading import first_problem
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.models import build_network
 from dcam_dist.runs.artefact import artefact_of_run
-from dcam_dist.runs.bundle_files import ABOUT, CARD, MODEL, Bundle, from_files, to_files
+from dcam_dist.runs.bundle_files import ABOUT, CARD, MODEL, Bundle, from_files, is_about, to_files
 from dcam_dist.runs.bundle_schema import BundleSettings
 from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.places import MANIFEST
@@ -43,10 +47,10 @@ def bundle_of_run(run: RestoredRun, cohort: Cohort | None) -> Bundle:
 
     Raises:
         DataError: When its closing checkpoint holds no features.
-        UsageError: When the cohort lacks a training case.
+        UsageError: When the cohort lacks a training case, or the run's settings are such that no bundle may have.
     """
     clustered, checkpoint = run.checkpoint.clustering is not None, run.checkpoint
-    config = BundleSettings.of(run.config).config()
+    config = _settings_of(run).config()
     network = build_network(config)
     network.load_state_dict(run.network.state_dict())
     label_N = run.assignment.label_N
@@ -60,6 +64,15 @@ def bundle_of_run(run: RestoredRun, cohort: Cohort | None) -> Bundle:
         run_sha256=fingerprint(checkpoint),
         versions=versions(),
     )
+
+
+def _settings_of(run: RestoredRun) -> BundleSettings:
+    try:
+        return BundleSettings.of(run.config)
+    except ValidationError as error:
+        raise UsageError(
+            f"{run.path}: its settings are not those of a model that goes to new scans ({first_problem(error, Config)})"
+        ) from None
 
 
 def write_bundle(folder: Path, bundle: Bundle, card: str) -> None:
@@ -101,10 +114,18 @@ def check_bundle_place(folder: Path) -> None:
     if not folder.exists():
         return
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
-    if found and ABOUT not in found:
+    if found and not (MANIFEST in found and is_about(_start_of(folder / ABOUT))):
         raise UsageError(f"{folder}: exists and is no bundle; choose another --out")
     if more := found - MOST_BYTES.keys():
         raise UsageError(f"{folder}: beside a bundle it holds {min(more)}, which would be lost; move it away")
+
+
+def _start_of(file: Path) -> bytes:
+    try:
+        with open_plain(file) as stream:
+            return stream.read(MOST_BYTES[ABOUT])
+    except OSError:
+        return b""
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -133,7 +154,6 @@ def _read(folder: Path) -> dict[str, bytes]:
             raise DataError(f"{name} is missing") from None
         if size > most:
             raise DataError(f"{name} is larger than it can be ({size} bytes)")
-    files = read_sealed(folder, most_bytes=sum(MOST_BYTES.values()))
-    if files.keys() != MOST_BYTES.keys() - {MANIFEST}:
-        raise DataError(f"{MANIFEST} lists other files than a bundle has")
-    return files
+    if more := {path.name for path in folder.iterdir()} - MOST_BYTES.keys():
+        raise DataError(f"{min(more)!r:.100} does not belong to a bundle; move it away")
+    return read_sealed(folder, most_bytes=sum(MOST_BYTES.values()), names=MOST_BYTES.keys() - {MANIFEST})

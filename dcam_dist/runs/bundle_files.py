@@ -8,6 +8,7 @@ bundle.json
   ``bundle_schema.BundleAbout``
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,15 +30,16 @@ from dcam_dist.models import ClusterNetwork, build_network
 from dcam_dist.models.build import build_body
 from dcam_dist.models.checkpointing import POLICIES
 from dcam_dist.runs.bundle_schema import FORMAT, KIND, BundleAbout, BundleKind, BundleSettings
+from dcam_dist.runs.tensor_list import Kinds, header_of
 from dcam_dist.runs.trained_model import TrainedModel
 from dcam_dist.runs.trained_on import TrainedOn
 
 MODEL, ABOUT, CARD = "model.safetensors", "bundle.json", "MODEL_CARD.md"
 _ARRAYS = ("mean_C", "scale_C", "components_PC", "variance_P", "centroid_KP")
 _RULE = ("distance_K2", "residual_2", "score_M")
+_SCORES = "outliers.score_M"
 
 Tensors = dict[str, Tensor]
-Kinds = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,16 @@ def to_files(bundle: Bundle, card: str) -> Iterator[tuple[str, bytes]]:
     yield MODEL, safetensors.torch.save(_tensors_of(bundle))
     yield ABOUT, json.dumps(about_of(bundle).model_dump(mode="json"), indent=1, allow_nan=False).encode()
     yield CARD, card.encode()
+
+
+def model_sha256(bundle: Bundle) -> str:
+    """SHA-256 of all that decides an answer: weights, clustering, outlier rule and settings.
+
+    ``run_sha256`` is what a bundle says of itself; this is computed from what it holds.
+    """
+    digest = hashlib.sha256(safetensors.torch.save(_tensors_of(bundle)))
+    digest.update(about_of(bundle).settings.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def about_of(bundle: Bundle) -> BundleAbout:
@@ -113,6 +125,14 @@ def from_files(files: Mapping[str, bytes]) -> Bundle:
     )
 
 
+def is_about(content: bytes) -> bool:
+    """Whether this is a ``bundle.json``, of whatever format."""
+    try:
+        return BundleKind.model_validate_json(content, strict=True).kind == KIND
+    except ValidationError:
+        return False
+
+
 def _about(content: bytes) -> BundleAbout:
     model: type[BundleKind | BundleAbout] = BundleKind
     try:
@@ -122,9 +142,12 @@ def _about(content: bytes) -> BundleAbout:
                 f"written in format {kind.format}, this version reads {FORMAT}; install a newer dcam-dist"
             )
         model = BundleAbout
-        return BundleAbout.model_validate_json(content, strict=True)
+        about = BundleAbout.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise DataError(f"{ABOUT}: no bundle of this package ({first_problem(error, model):.200})") from None
+    if about.model_dump(mode="json") != json.loads(content):  # a default would stand for what is not there
+        raise DataError(f"{ABOUT}: settings are missing")
+    return about
 
 
 def _tensors_of(bundle: Bundle) -> Tensors:
@@ -141,29 +164,36 @@ def _tensors_of(bundle: Bundle) -> Tensors:
 def _checked(content: bytes, config: Config) -> Tensors:
     """The tensors of a file that are just those of a configuration.
 
-    Nothing is allocated for a network before the file is known to hold its tensors.
+    Nothing is allocated before the file's own list says that it holds the tensors of the network.
     """
-    tensors = safetensors.torch.load(content)
-    expected = _network_kinds(config)
+    listed, expected = header_of(content), _network_kinds(config)
     if config.method != "supervised":
-        expected |= _cluster_kinds(tensors, config)
-    if differing := sorted(tensors.keys() ^ expected.keys()):
+        expected |= _cluster_kinds(listed, config)
+    if differing := sorted(listed.keys() ^ expected.keys()):
         raise ValueError(f"{len(differing)} tensors missing or too many, {differing[0]:.60} the first")
     for name, (shape, dtype) in expected.items():
-        _check_tensor(name, tensors[name], shape, dtype)
+        if listed[name] != (shape, dtype):
+            own, other = listed[name]
+            raise ValueError(f"{name} is {other} of shape {own}, {dtype} of {shape} is needed")
+    tensors = safetensors.torch.load(content)
+    if {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()} != expected:
+        raise ValueError("its list of tensors says two things")
+    for name, tensor in tensors.items():
+        _check_values(name, tensor)
     return tensors
 
 
-def _check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-        raise ValueError(f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}, {dtype} of {shape} is needed")
-    if name == "outliers.score_M":  # the last of them may be infinite
+def _check_values(name: str, tensor: Tensor) -> None:
+    if name == _SCORES:  # the last of them may be infinite
         finite = not tensor.isnan().any() and bool((tensor[1:] >= tensor[:-1]).all())
     else:
         finite = bool(tensor.isfinite().all())
     if not finite:
         raise ValueError(f"{name} is not finite, or not in order")
-    positive, from_zero = name == "clustering.scale_C", name.endswith((".running_var", ".variance_P"))
+    positive, from_zero = (
+        name == "clustering.scale_C",
+        name.endswith((".running_var", ".variance_P")),
+    )
     if (positive and tensor.min() <= 0) or (from_zero and tensor.min() < 0):
         raise ValueError(f"{name} is below what it can be")
 
@@ -175,10 +205,9 @@ def _network_kinds(config: Config) -> Kinds:
     return {f"network.{name}": (tuple(one.shape), one.dtype) for name, one in network.state_dict().items()}
 
 
-def _cluster_kinds(tensors: Tensors, config: Config) -> Kinds:
-    clusters = config.clustering.clusters
-    channels, (axes,) = len(tensors["clustering.mean_C"]), tensors["clustering.variance_P"].shape
-    (scores,) = tensors["outliers.score_M"].shape
+def _cluster_kinds(listed: Kinds, config: Config) -> Kinds:
+    clusters, of_one_axis = config.clustering.clusters, ("clustering.mean_C", "clustering.variance_P", _SCORES)
+    (channels,), (axes,), (scores,) = (listed[name][0] for name in of_one_axis)
     body = _network_kinds(config)["network.head.weight"][0][1]
     if channels != body or not 1 <= axes <= channels or not 1 <= scores <= MOST_SCORES:
         raise ValueError(f"{axes} axes of {channels} channels with {scores} scores, the network has {body} channels")

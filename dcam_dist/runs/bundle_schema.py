@@ -10,9 +10,11 @@ from dcam_dist.runs.trained_on import Count, TrainedOn
 
 FORMAT = 1
 KIND = "dcam-dist bundle"
-MOST_VOXELS = 1 << 27
-"""Of the training grid: 16 times the paper's."""
-MOST_FILTERS, MOST_CLASSES, LONGEST_NAME = 1024, 1000, 64
+MOST_VOXELS, MOST_VALUES = 1 << 26, 1 << 31
+"""Of the training grid, eight times the paper's; and of its dense features, which take some 20 bytes each in a pass."""
+MOST_FILTERS, MOST_CLASSES, LONGEST_NAME = 1024, 255, 64
+"""The winning class of a voxel is one byte, and 0 lies outside the lungs."""
+WIDEST_HU, NARROWEST_WINDOW, SPACING_MM, WIDEST_MARGIN_MM = 1e5, 1.0, (0.1, 50.0), 200.0
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Version = Annotated[str, Field(max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")]
@@ -72,11 +74,23 @@ class BundleSettings(Section):
         )
 
     @model_validator(mode="after")
+    def _of_a_chest(self) -> Self:
+        low, high = self.window_hu
+        if max(abs(low), abs(high)) > WIDEST_HU or high - low < NARROWEST_WINDOW:
+            raise ValueError("an HU window that is none of a CT")
+        if any(not SPACING_MM[0] <= size <= SPACING_MM[1] for size in self.grid.spacing_mm or ()):
+            raise ValueError(f"voxels of a size that is not used ({SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm)")
+        if self.grid.margin_mm > WIDEST_MARGIN_MM:
+            raise ValueError(f"a margin that is wider than {WIDEST_MARGIN_MM:g} mm")
+        return self
+
+    @model_validator(mode="after")
     def _of_a_size_that_is_used(self) -> Self:
         z, y, x = self.grid.shape
-        if z * y * x > MOST_VOXELS or max(z, y, x) > MOST_VOXELS >> 9:
+        filters = max(self.network.filters, self.network.baseline_filters or 0)
+        if z * y * x > MOST_VOXELS or max(z, y, x) > 4096:
             raise ValueError("a grid larger than any that is used")
-        if max(self.network.filters, self.network.baseline_filters or 0) > MOST_FILTERS:
+        if filters > MOST_FILTERS or z * y * x * filters > MOST_VALUES:
             raise ValueError("a network larger than any that is used")
         if self.network.compile or self.network.checkpointing != "none" or self.network.precision == "auto":
             raise ValueError("a network that is not in the form that is applied")
@@ -115,5 +129,5 @@ class BundleKind(Section):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: int
+    format: Annotated[int, Field(ge=1, le=10**6)]
     kind: str

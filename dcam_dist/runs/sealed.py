@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,20 @@ def write_sealed(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
     sync(folder)
 
 
-def read_sealed(folder: Path, *, most_bytes: int | None = None) -> dict[str, bytes]:
+def read_sealed(folder: Path, *, most_bytes: int | None = None, names: Set[str] | None = None) -> dict[str, bytes]:
     """The content of each file, every byte compared with the manifest.
 
     Args:
         folder: Was written by ``write_sealed``.
         most_bytes: What its files may take in all, for a folder that may come from anywhere.
+        names: The files that it must hold, no more and no fewer; ``None``: those of the manifest.
 
     Raises:
-        DataError: When a file is missing, or is not the one that was written. Says which.
+        DataError: When a file is missing, is one too many, or is not the one that was written. Says which.
     """
     manifest, left = _read_manifest(folder, most_bytes), most_bytes
+    if names is not None and manifest.keys() != names:
+        raise DataError(f"{MANIFEST} lists other files than {', '.join(sorted(names))}")
     files = {}
     for name, expected in manifest.items():
         files[name] = _read(folder, name, left)
@@ -73,12 +76,16 @@ def _read_manifest(folder: Path, most_bytes: int | None) -> dict[str, Any]:
     content = _read(folder, MANIFEST, most_bytes)
     try:
         manifest = json.loads(content)
-        same = _to_bytes(manifest) == content and all(name == Path(name).name for name in manifest)
+        same = _to_bytes(manifest) == content and all(_is_plain_name(name) for name in manifest)
     except (ValueError, TypeError, AttributeError, RecursionError):
         same = False
     if not same or not isinstance(manifest, dict):
         raise DataError(f"{MANIFEST} is damaged")
     return manifest
+
+
+def _is_plain_name(name: str) -> bool:
+    return name.isascii() and name.isprintable() and name == Path(name).name
 
 
 def _read(folder: Path, name: str, most_bytes: int | None) -> bytes:

@@ -22,6 +22,7 @@ RANGE = (0.05, 0.95)
 """Quantiles of the training cases: of scans like them, one in ten lies outside."""
 OTHER = "other"
 DIGITS = 4
+THICKNESS = "slice_thickness_mm"
 
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Word = Annotated[str, Field(max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
@@ -34,7 +35,7 @@ class TrainedOn(Section):
     cases: Count
     """Without those that training set aside."""
     ranges: Annotated[dict[Word, tuple[float, float]], Field(max_length=100)]
-    """``RANGE`` of the densitometry, field by field."""
+    """``RANGE`` of the densitometry, field by field, and of the slice thickness in millimetres, where it is known."""
     kernels: Counts
     """Cases by reconstruction kernel, as far as it is known; likewise the next two."""
     manufacturers: Counts
@@ -55,9 +56,7 @@ def summarize(cohort: Cohort, case_ids: Iterable[str]) -> TrainedOn:
         ranges=_ranges(records),
         kernels=_counts(known_kernel(record.covariates.get("kernel", "")) for record in records),
         manufacturers=_counts(known_manufacturer(record.covariates.get("manufacturer", "")) for record in records),
-        slice_thickness_mm=_counts(
-            known_thickness_mm(record.covariates.get("slice_thickness_mm", "")) for record in records
-        ),
+        slice_thickness_mm=_counts(known_thickness_mm(record.covariates.get(THICKNESS, "")) for record in records),
         lung_masks=_counts(record.provenance.get("lung_mask", "") for record in records),
     )
 
@@ -72,9 +71,14 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
 
 
 def _ranges(records: Sequence[CaseRecord]) -> dict[str, tuple[float, float]]:
+    measured = {
+        name: [record.densitometry[name] for record in records if name in record.densitometry]
+        for name in DENSITOMETRY_FIELDS
+    }
+    thick = [known_thickness_mm(record.covariates.get(THICKNESS, "")) for record in records]
+    measured[THICKNESS] = [float(value) for value in thick if value]
     ranges = {}
-    for name in DENSITOMETRY_FIELDS:
-        values = [record.densitometry[name] for record in records if name in record.densitometry]
+    for name, values in measured.items():
         if len(values) >= FEWEST_FOR_RANGES:
             low, high = (float(f"{value:.{DIGITS}g}") for value in np.quantile(values, RANGE))
             ranges[name] = (low, high)

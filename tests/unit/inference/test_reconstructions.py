@@ -21,6 +21,7 @@ def scan(case_id, *, cluster=1, laa950=5.0, volume_ml=5000.0, kernel="B", shift_
             "flags": ["thick_slices"],
             "warnings": ["The slices are thick."],
             "other_reconstructions": [],
+            "closed": False,
             "lungs_box": {"shape": [slices, 300, 400], "affine": affine.tolist()},
         }
     )
@@ -79,3 +80,4 @@ def test_what_was_told_can_be_taken_back():
     answers = (scan("a"), scan("b", cluster=2), scan("c", laa950=9.0), scan("d"))
     told = with_reconstructions(answers, find_pairs(answers, {}))
     assert told != answers and tuple(map(alone, told)) == answers
+    assert all(answer.tree["closed"] for answer in told)

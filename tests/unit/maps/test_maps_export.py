@@ -8,11 +8,11 @@ import SimpleITK as sitk
 
 from dcam_dist.cohort import open_cohort
 from dcam_dist.cohort.spatial import from_sitk
-from dcam_dist.errors import EnvironmentFault
+from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.maps import ActivationMaps, MappedCase, export_case, open_scene
 from dcam_dist.maps.export import lungs_in_scan
 from dcam_dist.maps.naming import ClassNames
-from dcam_dist.maps.spaces import maps_in
+from dcam_dist.maps.spaces import maps_in, winner_of
 
 NAMES = ClassNames(
     "cluster", ("cluster 1", "cluster 2", "cluster 3"), ("dcam-cluster-1", "dcam-cluster-2", "dcam-cluster-3"), 1
@@ -130,3 +130,11 @@ def test_a_supervised_case_has_no_distances(make_scene, tmp_path):
     without = replace(scene, mapped=replace(scene.mapped, distance_K=None))
     export_case(without, tmp_path, NAMES)
     assert json.loads((tmp_path / "case.json").read_text(encoding="utf-8"))["distances_to_centroids"] is None
+
+
+def test_more_classes_than_a_byte_counts_are_refused():
+    """Instead of a winner that begins again at 0, which means outside."""
+    lungs, logits = np.ones((1, 1, 1), bool), np.zeros((1, 1, 1), np.float32)
+    assert winner_of((logits + number for number in range(255)), lungs).item() == 255
+    with pytest.raises(UsageError, match="more than 255 classes"):
+        winner_of((logits + number for number in range(256)), lungs)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dcam_dist.cohort import open_cohort
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.runs import bundle as bundle_module
-from dcam_dist.runs import bundle_of_run, read_bundle, restore_run, write_bundle
+from dcam_dist.runs import bundle_of_run, model_sha256, read_bundle, restore_run, write_bundle
 from dcam_dist.runs.bundle_files import ABOUT, CARD, MODEL, to_files
 from dcam_dist.runs.places import MANIFEST
 from dcam_dist.runs.sealed import write_sealed
@@ -120,6 +120,9 @@ def test_ranges_are_of_nine_in_ten_cases(small_cohort):
     )
     seen = summarize(replace(cohort, cases=cases), [case.case_id for case in cases])
     assert seen.ranges == {"laa950": (5.0, 95.0)} and seen.cases == 101
+    thick = [replace(case, covariates={"slice_thickness_mm": str(1 + n / 100)}) for n, case in enumerate(cases)]
+    seen = summarize(replace(cohort, cases=tuple(thick)), [case.case_id for case in cases])
+    assert seen.ranges["slice_thickness_mm"] == (1.05, 1.95)
 
 
 def test_only_a_bundle_is_replaced(written, bundle, tmp_path):
@@ -133,6 +136,23 @@ def test_only_a_bundle_is_replaced(written, bundle, tmp_path):
     (tmp_path / "c" / "x").touch()
     with pytest.raises(UsageError, match="is no bundle"):
         write_bundle(tmp_path / "c", bundle, "")
+
+
+@pytest.mark.parametrize("about", ['{"kind": "of another program", "format": 1}', "[]", "{"])
+def test_the_files_of_others_are_not_replaced(bundle, tmp_path, about):
+    """Even where they are named as a bundle's."""
+    for name, text in ((ABOUT, about), (CARD, "# Months of work\n"), (MANIFEST, "{}")):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="is no bundle"):
+        write_bundle(tmp_path, bundle, "")
+    assert (tmp_path / CARD).read_text() == "# Months of work\n"
+
+
+def test_a_bundle_without_its_manifest_is_not_replaced(written, bundle, tmp_path):
+    folder = shutil.copytree(written, tmp_path / "b")
+    (folder / MANIFEST).unlink()
+    with pytest.raises(UsageError, match="is no bundle"):
+        write_bundle(folder, bundle, "")
 
 
 def test_a_failed_write_leaves_the_earlier_one(written, bundle, tmp_path, monkeypatch):
@@ -188,7 +208,22 @@ def test_files_that_are_too_large_are_not_read(written, tmp_path):
 
 
 def test_files_beside_the_known_ones_are_refused(forged):
-    refused(forged(**{"extra.py": b"import os"}), "other files than a bundle has")
+    refused(forged(**{"extra.py": b"import os"}), "extra.py")
+
+
+def test_files_that_the_manifest_does_not_list_are_refused(written, tmp_path):
+    folder = shutil.copytree(written, tmp_path / "b")
+    (folder / "extra.py").touch()
+    refused(folder, "extra.py", "does not belong to a bundle")
+
+
+@pytest.mark.parametrize("name", ["\0", "\ud800", "..", "a/b", "extra.py"])
+def test_manifests_with_other_names_are_refused_before_a_file_is_opened(written, tmp_path, name):
+    folder = shutil.copytree(written, tmp_path / "b")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    tree = {**manifest, name: manifest[CARD]}
+    (folder / MANIFEST).write_bytes(json.dumps(tree, indent=1, sort_keys=True).encode())
+    refused(folder, MANIFEST)
 
 
 @shared
@@ -231,6 +266,15 @@ def test_no_tree_of_json_is_believed(files, tmp_path_factory, data):
         ({"settings.network.filters": 1 << 40}, "larger"),
         ({"settings.network.filters": 1000}, "larger|is of shape|shape|tensors"),
         ({"settings.grid.shape": [1 << 20, 1 << 20, 1 << 20]}, "grid"),
+        ({"settings.grid.shape": [512, 512, 512]}, "grid larger"),
+        ({"settings.network.filters": 512}, "1024 channels"),
+        ({"settings.network.filters": 512, "settings.grid.shape": [256, 256, 256]}, "network larger"),
+        ({"settings.window_hu": [-1e308, 1e308]}, "window"),
+        ({"settings.window_hu": [-600.0, -599.9]}, "window"),
+        ({"settings.grid.margin_mm": 1e300}, "margin"),
+        ({"settings.grid": {}}, "missing"),
+        ({"settings.grid.fit": "spacing", "settings.grid.spacing_mm": [1e-9, 1.0, 1.0]}, "voxels of a size"),
+        ({"format": int("9" * 4000)}, "format"),
         ({"settings.network.compile": True}, "form"),
         ({"settings.network.precision": "auto"}, "form"),
         ({"settings.ingest.lungmask_weights": "/etc/passwd"}, "unknown key"),
@@ -273,9 +317,12 @@ def test_tensors_that_do_not_belong(forged, files):
         ({"network.extra": head}, ("missing or too many", "network.extra")),
         ({"clustering.mean_C": mean[:-1].clone()}, ("channels",)),
         ({"clustering.mean_C": None}, ()),
+        ({"clustering.mean_C": torch.tensor(1.0)}, ()),
+        ({"network.head.weight": head.bool()}, ("network.head.weight", "BOOL")),
         ({"clustering.scale_C": torch.zeros_like(mean)}, ("below",)),
         ({"outliers.score_M": own["outliers.score_M"].flip(0).contiguous()}, ("order",)),
         ({variance: -own[variance]}, ("below",)),
+        ({"network.head.num_batches_tracked": torch.tensor(-5)}, ("num_batches_tracked",)),
         ({weights[0]: own[weights[1]], weights[1]: own[weights[0]]}, ("shape",)),
     ):
         refused(forged(tensors=tensors), MODEL, *words)
@@ -290,6 +337,40 @@ def test_huge_declared_shapes(forged, files):
     refused(forged(**{MODEL: struct.pack("<Q", 1 << 62) + b"{}"}), MODEL)
     refused(forged(**{MODEL: b""}), MODEL)
     assert len(files[MODEL]) < 2_000_000
+
+
+def test_nothing_is_built_of_a_file_whose_list_is_another(forged, files, monkeypatch):
+    """Tensors that are larger than the network's cost no memory."""
+    own = safetensors.torch.load(files[MODEL])
+    folder = forged(tensors={"network.head.weight": own["network.head.weight"].repeat(2, 1, 1, 1, 1)})
+    built = []
+    monkeypatch.setattr(safetensors.torch, "load", built.append)
+    refused(folder, "network.head.weight")
+    assert built == []
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{", b'{"a": 1}', b"[" * 50_000, b'{"a":{"dtype":"F32","shape":[-1]}}'])
+def test_lists_of_tensors_that_are_none(forged, text):
+    refused(forged(**{MODEL: struct.pack("<Q", len(text)) + text}), MODEL, "its list of tensors is damaged")
+
+
+def test_a_model_is_known_by_what_it_holds(bundle, written):
+    """Not by what it says of itself."""
+    assert model_sha256(read_bundle(written)) == model_sha256(bundle)
+    assert model_sha256(replace(bundle, run_sha256="0" * 64)) == model_sha256(bundle)
+    clusters = bundle.model.clustering
+    moved = replace(clusters, centroid_KP=clusters.centroid_KP + np.float32(1))
+    settings = bundle.model.config.model_copy(update={"seed": 77})
+    others = (replace(bundle.model, clustering=moved), replace(bundle.model, config=settings))
+    assert len({model_sha256(replace(bundle, model=one)) for one in (bundle.model, *others)}) == 3
+
+
+def test_settings_that_no_bundle_may_have_are_told_at_export(dcam_run, tmp_path):
+    run = restore_run(dcam_run)
+    grid = run.config.grid.model_copy(update={"margin_mm": 1e6})
+    odd = replace(run, config=run.config.model_copy(update={"grid": grid}))
+    with pytest.raises(UsageError, match="margin"):
+        bundle_of_run(odd, None)
 
 
 def test_no_bundle(tmp_path):
