@@ -20,8 +20,7 @@ def submit(
         Path | None, typer.Option("--site", help="Site file; the shipped ones are in configs/sites/.")
     ] = None,
     pipeline: Annotated[
-        bool,
-        typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate, maps and report, one after another."),
+        bool, typer.Option("--pipeline", help="Ingest (with --scans), train, evaluate, maps and report in their order.")
     ] = False,
     job: Annotated[
         Literal["ingest", "train", "evaluate", "maps", "report", "benchmarks"] | None,
