@@ -11,6 +11,8 @@ from dcam_dist.report.variables import Variable
 from dcam_dist.report.words import number
 
 SHOWN_LEVELS = 8
+FEWEST_CASES, FEWEST_PER_CLASS = 20, 5
+"""Below so many cases in all, or for each class, no test is believed that finds nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class Difference:
         summaries: The same as numbers.
         test: Over all classes.
         q_value: Among all that are tested together; NaN without a test.
+        said: The test's name, or why there is none; and that there are too few cases.
     """
 
     variable: Variable
@@ -30,6 +33,7 @@ class Difference:
     summaries: tuple[GroupSummary, ...]
     test: GroupTest
     q_value: float
+    said: str
 
 
 @dataclass(frozen=True)
@@ -49,15 +53,21 @@ class AgainstOthers:
     higher: bool | None
 
 
+def too_few(cases: int, classes: int) -> bool:
+    """Whether so many cases are too few for anything to be ruled out."""
+    return cases < max(FEWEST_CASES, FEWEST_PER_CLASS * classes)
+
+
 def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], classes: int) -> tuple[Difference, ...]:
     """Describe and test each variable; the q-values are over all of them."""
     tests = [group_test(variable.values_N, cluster_N) for variable in variables]
     q_N = q_values(np.array([test.p_value for test in tests], dtype=np.float64))
     found = []
     for variable, test, q_value in zip(variables, tests, q_N, strict=True):
-        summaries = describe(variable.values_N, cluster_N, classes)
+        summaries = describe(variable.shown_N, cluster_N, classes)
         cells = tuple(_parts(variable, summary) for summary in summaries)
-        found.append(Difference(variable, cells, summaries, test, float(q_value)))
+        few = "; too few to tell" if test.test and too_few(test.n, classes) else ""
+        found.append(Difference(variable, cells, summaries, test, float(q_value), (test.test or test.note) + few))
     return tuple(found)
 
 

@@ -118,7 +118,9 @@ def scanner(facts: Facts) -> Verdict:
     answers: dict[str, tuple[Tone, str]] = {
         "strong": ("bad", "confounded"),
         "some": ("doubt", "in part"),
+        "unclear": ("doubt", "cannot be excluded"),
         "none": ("good", "no sign of it"),
+        "few": ("open", "too few to tell"),
         "unknown": ("open", "not known"),
     }
     tone, answer = answers[facts.confounding.verdict]

@@ -48,7 +48,15 @@ def test_columns_are_numbers_or_categories_or_neither():
     assert "dates" in column("born", [f"19{n}-03-01" for n in range(40, 60)])[1]
     assert column("nothing", ["", ""])[0] is None
     assert np.isnan(column("age", ["", *map(str, range(9))])[0].values_N[0])
-    assert "Rare" not in column("kernel", ["B31f"] * 9 + ["BONE"] * 9 + ["Rare"])[0].values_N
+    rare = column("gold", ["1"] * 9 + ["2"] * 9 + ["Rare"])[0]
+    assert "Rare" in rare.values_N and "Rare" not in rare.shown_N
+
+
+def test_levels_of_one_case_each_are_tested_and_not_named():
+    gold = column("gold", ["a", "b", "c", "d"] * 2 + ["e", "f", "g", "h"] * 2)[0]
+    (found,) = differences([gold], np.repeat([0, 1], 8), 2)
+    assert found.test.note == "" and found.test.size == 1.0 and found.said.endswith("; too few to tell")
+    assert found.cells[0] == ("(other) 8", "")
 
 
 def test_a_column_of_names_is_left_out_and_said_so():
