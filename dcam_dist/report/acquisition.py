@@ -13,12 +13,18 @@ KERNEL, MAKER = "kernel", "manufacturer"
 ESSENTIAL = (KERNEL, MAKER)
 """Without these nobody can say that clusters are no scanners."""
 
-_ANYWHERE = frozenset(
-    ["kernel", "convolution", "reconstruction", "recon", "scanner", "manufacturer", "vendor", "kvp", "mas", "ctdi", "ctdivol", "collimation"]
-)
-_NAMES = frozenset(
-    ["site", "centre", "center", "hospital", "device", "model", "model_name", "station", "protocol", "contrast", "contrast_agent", "kv", "tube_voltage", "tube_current", "ma", "exposure", "exposure_mas", "exposure_time", "dose_length_product", "dlp", "slice_thickness", "thickness", "slice_spacing", "slice_distance", "slice", "slice_increment", "increment", "pixel", "pixel_spacing", "pixel_size", "spacing", "voxel", "voxel_size", "noise", "image_noise", "noise_level", "fov", "field_of_view", "matrix", "pitch", "filter", "software", "software_version"]
-)
+_ANYWHERE = frozenset({
+    "kernel", "convolution", "reconstruction", "recon", "scanner", "manufacturer", "vendor", "kvp",
+    "mas", "ctdi", "ctdivol", "collimation"
+})  # fmt: skip
+_NAMES = frozenset({
+    "site", "centre", "center", "hospital", "device", "model", "model_name", "station", "protocol",
+    "contrast", "contrast_agent", "kv", "tube_voltage", "tube_current", "ma", "exposure",
+    "exposure_mas", "exposure_time", "dose_length_product", "dlp", "slice_thickness", "thickness",
+    "slice_spacing", "slice_distance", "slice", "slice_increment", "increment", "pixel",
+    "pixel_spacing", "pixel_size", "spacing", "voxel", "voxel_size", "noise", "image_noise",
+    "noise_level", "fov", "field_of_view", "matrix", "pitch", "filter", "software", "software_version"
+})  # fmt: skip
 _UNITS = re.compile(r"_(mm|hu|kv|kvp|ma|mas|mgy|s|ms)$")
 _FAMILY = re.compile(r"[^a-z]*([a-z]+)(\d+)?")
 _SHARP = 45

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.maps.scene import Scene
 from dcam_dist.report.cards import Card, Seen, cards_of, look_at
 from dcam_dist.report.case_data import case_data
 from dcam_dist.report.confounding import Confounding, confounding
-from dcam_dist.report.curves import Chart, charts
+from dcam_dist.report.curves import Chart, charts, last_value
 from dcam_dist.report.differences import Difference, differences
 from dcam_dist.report.elsewhere import ASSOCIATION, FAITHFULNESS, Findings, read_findings
 from dcam_dist.report.facts import Facts
@@ -187,8 +188,6 @@ def _steadiness(study: Study) -> Steadiness | None:
 def _facts(
     study: Study, scores: Mapping[str, Any], steady: Steadiness | None, confounded: Confounding, seen: Seen
 ) -> Facts:
-    both = (study.cluster_N >= 0) & (study.head_N >= 0)
-    known = bool(both.any()) and study.run.checkpoint.clustering is not None
     return Facts(
         method=study.run.config.method,
         names=study.names,
@@ -197,7 +196,10 @@ def _facts(
         scores=scores,
         confounding=confounded,
         steadiness=steady,
-        disagreement=float((study.cluster_N != study.head_N)[both].mean()) if known else None,
+        heads_KK=_heads(study),
+        patients=len({case.patient_key for case in study.cases}),
+        cases=len(study.cases),
+        settled=last_value(study.metrics, "nmi_previous"),
         set_aside=len({case.case_id for case in study.set_aside}),
         quarantined=len(study.cohort.quarantine),
         outdated=study.outdated,
@@ -205,14 +207,26 @@ def _facts(
     )
 
 
+def _heads(study: Study) -> NDArray[np.int64] | None:
+    """Cases of each cluster by the head's answer; of a supervised run the head's answer is the grade."""
+    both_N = (study.cluster_N >= 0) & (study.head_N >= 0)
+    if study.run.checkpoint.clustering is None or not both_N.any():
+        return None
+    heads_KK = np.zeros((study.classes, study.classes), dtype=np.int64)
+    np.add.at(heads_KK, (study.cluster_N[both_N], study.head_N[both_N]), 1)
+    return heads_KK
+
+
 def _counts(study: Study) -> tuple[tuple[str, str], ...]:
     sizes = _split_sizes(study)
     labelled = int((study.label_N >= 0).sum())
+    patients = {case.patient_key for case in study.cases}
     return (
         ("method", study.run.config.method),
         (f"{study.names.kind}s", str(study.classes)),
         ("training cases", str(sizes["train"])),
         ("test cases", str(sizes["test"])),
+        ("patients", str(len(patients))),
         ("with a label", str(labelled)),
         ("epochs", str(study.run.checkpoint.epoch)),
     )

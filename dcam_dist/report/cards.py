@@ -1,13 +1,13 @@
 """One card for each class: who is in it, what it looks like, and in what it differs from the others."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import VolumeDamaged
-from dcam_dist.maps.compute import map_case
+from dcam_dist.maps.compute import MappedCase, map_case
 from dcam_dist.maps.scene import Scene, open_scene
 from dcam_dist.report.differences import AgainstOthers, against_others
 from dcam_dist.report.pictures import case_picture
@@ -78,11 +78,13 @@ class Seen:
         pictures: By case.
         regions: Shares of its class in each region, by typical case.
         damaged: Cases whose volumes cannot be read.
+        answers: The head's most probable class and its probability, by case.
     """
 
     pictures: Mapping[str, tuple[str, int, int]]
     regions: Mapping[str, dict[str, tuple[float, float]]]
     damaged: tuple[str, ...]
+    answers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]) -> Seen:
@@ -94,7 +96,7 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
         shown: The cases of each class.
         keep: Gets the scene of the most typical readable case of each class, and the class.
     """
-    pictures, regions, damaged = {}, {}, []
+    pictures, regions, damaged, answers = {}, {}, [], {}
     for group in shown:
         kept = False
         for case_id in (*group.typical, *group.borderline):
@@ -104,6 +106,7 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
                 damaged.append(case_id)
                 continue
             pictures[case_id] = case_picture(scene, group.class_id)
+            answers[case_id] = heads_answer(scene.mapped)
             if case_id in group.typical:
                 regions[case_id] = region_shares(scene.mapped, group.class_id)
                 if not kept:
@@ -139,6 +142,11 @@ def _card(study: Study, variables: Variables, group: ShownCases, seen: Seen) -> 
     )
 
 
+def heads_answer(mapped: MappedCase) -> tuple[int, float]:
+    """The head's most probable class of a case, 0-based, and its probability."""
+    return int(mapped.probability_K.argmax()), float(mapped.probability_K.max())
+
+
 def _labels(study: Study, class_id: int) -> tuple[tuple[str, int], ...]:
     names, inside = study.cohort.description.label_names, study.label_N[study.cluster_N == class_id]
     if not (study.label_N >= 0).any():
@@ -169,10 +177,10 @@ def _picture(study: Study, case_id: str, typical: bool, class_id: int, seen: See
         f"Coronal CT slice of {case_id}, and beside it the map of {title} over it: "
         f"{'a typical' if typical else 'a borderline'} case."
     )
-    return CasePicture(case_id, typical, uri, (int(size[0]), int(size[1])), _facts(study, case_id, study.placed), text)
+    return CasePicture(case_id, typical, uri, (int(size[0]), int(size[1])), _facts(study, case_id, study.placed, seen), text)
 
 
-def _facts(study: Study, case_id: str, placed: Placed) -> str:
+def _facts(study: Study, case_id: str, placed: Placed, seen: Seen) -> str:
     record, row = study.cohort.case(case_id), placed.case_id_N.index(case_id)
     parts = []
     if record.label >= 0:
@@ -180,5 +188,7 @@ def _facts(study: Study, case_id: str, placed: Placed) -> str:
     laa950 = record.densitometry.get("laa950", np.nan)
     if np.isfinite(laa950):
         parts.append(f"LAA-950 {laa950:.1f} %")
+    if case_id in seen.answers and placed.class_N[row] != seen.answers[case_id][0]:
+        parts.append(f"the head answers {study.names.titles[seen.answers[case_id][0]]}")
     parts.append(f"margin {placed.margin_N[row]:.2f}".replace("-", "−"))
     return " · ".join(parts)

@@ -34,7 +34,7 @@ def case_data(study: Study, planes: Sequence[Plane]) -> dict[str, Any]:
     kernel_names = [name for name, _ in Counter(filter(None, kernels)).most_common()]
     kernel_names.sort(key=lambda name: name == OTHER)
     if len(kernel_names) > MOST_KERNELS:
-        kernel_names = [*(name for name in kernel_names if name != OTHER)][: MOST_KERNELS - 1] + [OTHER]
+        kernel_names = [*[name for name in kernel_names if name != OTHER][: MOST_KERNELS - 1], OTHER]
     place = {name: number for number, name in enumerate(kernel_names)}
     row_of = {case_id: row for row, case_id in enumerate(study.placed.case_id_N)}
     rows = [row_of.get(case.case_id) for case in study.cases]

@@ -103,7 +103,7 @@ def _judged(
     titles: Sequence[str],
     kind: str,
 ) -> tuple[str, str]:
-    """The alarm is raised by p itself: among many variables a false discovery rate would silence the one that matters."""
+    """p itself raises the alarm: among many variables, q would silence the one that matters."""
     tested = [test for test in tests if np.isfinite(test.test.p_value)]
     large = [test for test in tested if test.test.size >= _bound(test, WEAK, WEAK_RANKS)]
     sure = [test for test in large if test.test.p_value < P_VALUE]
@@ -195,8 +195,8 @@ def _some_in_words(weak: Sequence[Difference], kind: str) -> str:
 
 def _unclear_in_words(large: Sequence[Difference], kind: str) -> str:
     return (
-        f"It cannot be excluded: {kind}s differ in {_named(large)}. Chance may do as much in so few cases, and so may a "
-        "scanner."
+        f"It cannot be excluded: {kind}s differ in {_named(large)}. Chance may do as much in so few cases, and so may "
+        "a scanner."
     )
 
 

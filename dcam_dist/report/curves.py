@@ -44,6 +44,13 @@ def charts(metrics: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> tuple
     return tuple(chart for chart in (*found, _sizes(lines, titles)) if chart is not None)
 
 
+def last_value(metrics: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """What the newest epoch told of a figure, ``None`` where it told nothing."""
+    if not metrics:
+        return None
+    return _number(max(enumerate(metrics), key=lambda pair: (int(pair[1]["epoch"]), pair[0]))[1].get(key))
+
+
 def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) -> Chart | None:
     points = [(float(line["epoch"] + 1), _number(line.get(key))) for line in lines]
     known = [(x, y) for x, y in points if y is not None]

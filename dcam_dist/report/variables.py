@@ -60,7 +60,7 @@ class Variable:
         return self.values_N.dtype.kind == "f"
 
     @property
-    def shown_N(self) -> NDArray[Any]:
+    def shown_N(self) -> NDArray[Any]:  # noqa: N802 - an array, like the others
         """The same as it may be shown: a level of one or two cases is not named."""
         return self.values_N if self.numeric else shared_levels(self.values_N)
 

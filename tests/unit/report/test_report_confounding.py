@@ -124,8 +124,14 @@ def test_kernels_that_one_case_has_each_are_tested_by_family_and_not_named():
         "mAs",
         "Exposure",
         "pixel_mm",
-    ]
-    + ["slice_mm", "noise_hu", "Slice Thickness (mm)", "kernel_type", "contrast", "pixel spacing", "scanner_site"],
+        "slice_mm",
+        "noise_hu",
+        "Slice Thickness (mm)",
+        "kernel_type",
+        "contrast",
+        "pixel spacing",
+        "scanner_site",
+    ],
 )
 def test_columns_of_the_acquisition_are_known_by_many_names(name):
     assert is_acquisition(name)
