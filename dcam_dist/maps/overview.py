@@ -34,7 +34,7 @@ def write_overview(scene: Scene, path: Path, names: ClassNames) -> Path:
     colours = style.over_lung(style.winner_colours(len(names.titles)))
     patches = [Patch(color=tuple(colour), label=title) for colour, title in zip(colours, names.titles, strict=True)]
     figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(patches)), fontsize=8, frameon=False)
-    style.draw_scale(figure, bar, names.kind)
+    style.draw_scale(figure, bar, names.kind, len(names.titles))
     figure.savefig(path, dpi=style.DPI)
     return path
 

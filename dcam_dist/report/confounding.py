@@ -103,7 +103,7 @@ def _judged(
     titles: Sequence[str],
     kind: str,
 ) -> tuple[str, str]:
-    """p itself raises the alarm: among many variables, q would silence the one that matters."""
+    """What is said. The p-value raises the alarm: among many variables q would silence the one that matters."""
     tested = [test for test in tests if np.isfinite(test.test.p_value)]
     large = [test for test in tested if test.test.size >= _bound(test, WEAK, WEAK_RANKS)]
     sure = [test for test in large if test.test.p_value < P_VALUE]

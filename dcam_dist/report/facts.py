@@ -27,8 +27,8 @@ class Facts:
         scores: Rows of the evaluation by name; empty without one.
         confounding: How far classes go with the acquisition.
         steadiness: How far clusters come again; ``None`` for a supervised run.
-        heads_KK: Cases of each cluster (row) by the head's answer (column); ``None`` for a supervised run, and where the
-            head's answers are not known.
+        heads_KK: Cases of each cluster (row) by the head's answer (column); ``None`` for a supervised run, and where
+            the head's answers are not known.
         patients: Patients among all cases.
         cases: All cases.
         settled: NMI of the last epoch's clusters to the epoch before; ``None`` where it was not told.

@@ -82,8 +82,8 @@ def _head(facts: Facts) -> Iterator[Finding]:
     if facts.unanswered:
         yield Finding(
             "head_silent",
-            f"The head, whose maps these are, never answers {listed(facts.unanswered)}: their maps show next to nothing, "
-            "and their cases are mapped as those of other clusters.",
+            f"The head, whose maps these are, never answers {listed(facts.unanswered)}: their maps show next to "
+            "nothing, and their cases are mapped as those of other clusters.",
         )
     if facts.disagreement is not None and facts.disagreement > DISAGREEMENT:
         yield Finding(

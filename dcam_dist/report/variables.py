@@ -47,12 +47,14 @@ class Variable:
         unit: Of numbers; may be empty.
         digits: Decimals that are shown.
         values_N: Float with NaN, or text with ``""``, where a case has none; what is tested.
+        of_patient: Whether it says something of patients, so that figures of one or two cases are not shown.
     """
 
     title: str
     unit: str
     digits: int
     values_N: NDArray[Any]
+    of_patient: bool = False
 
     @property
     def numeric(self) -> bool:
@@ -105,8 +107,8 @@ def column(name: str, texts: Sequence[str]) -> tuple[Variable | None, str]:
     if found is None:
         return None, note
     if found.kind == "numeric":
-        return Variable(name, "", decimals(found.values_N), found.values_N), ""
-    return Variable(name, "", 0, np.array([_level(text) for text in texts])), ""
+        return Variable(name, "", decimals(found.values_N), found.values_N, of_patient=True), ""
+    return Variable(name, "", 0, np.array([_level(text) for text in texts]), of_patient=True), ""
 
 
 def _level(text: str) -> str:
@@ -117,7 +119,7 @@ def _level(text: str) -> str:
 def _acquisition(columns: Mapping[str, Sequence[str]]) -> Iterator[Variable]:
     """Columns of the acquisition, none left out; after a kernel its families, where they are fewer."""
     for name, texts in columns.items():
-        values_N = acquisition_values(texts) if is_acquisition(name) else None
+        values_N: NDArray[Any] | None = acquisition_values(texts) if is_acquisition(name) else None
         if values_N is None:
             continue
         found = Variable(name, "", decimals(values_N) if values_N.dtype.kind == "f" else 0, values_N)

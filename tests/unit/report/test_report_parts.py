@@ -78,9 +78,20 @@ def test_a_planted_difference_has_a_small_q_and_noise_has_not():
     first, *others = differences([planted, *noise], cluster_N, 3)
     assert first.q_value < 1e-6 and min(one.q_value for one in others) > 0.01
     assert first.cells[0] == (f"{np.median(planted.values_N[:30]):.1f}".replace("-", "−"), first.cells[0][1])
-    beside = against_others(planted, cluster_N, 2)
-    assert beside.higher and beside.title == "laa, %"
-    assert not against_others(planted, cluster_N, 0).higher
+    beside = against_others(first, cluster_N, 2)
+    assert (beside.side, beside.title, beside.q_value) == (1, "laa, %", first.q_value)
+    assert against_others(first, cluster_N, 0).side == -1
+    (tied,) = differences([Variable("age", "", 0, np.array([60.0, 60.0, 61.0] * 30))], cluster_N, 3)
+    assert against_others(tied, cluster_N, 1).side == 0
+
+
+def test_what_two_patients_have_is_not_shown_of_their_cluster():
+    cluster_N = np.array([0, 0, *[1] * 20])
+    age, sex = column("age", [str(n) for n in range(40, 62)])[0], column("sex", ["F", "F", *["M"] * 20])[0]
+    laa = Variable("laa", "", 0, np.arange(22.0))
+    found = differences([age, sex, laa], cluster_N, 2)
+    assert [one.cells[0][0] for one in found] == ["–", "–", "0"] and found[1].cells[1][0] == "M 20"
+    assert [against_others(one, cluster_N, 0).own[0] for one in found] == ["–", "–", "0"]
 
 
 def test_regions_part_the_lungs():
@@ -157,6 +168,14 @@ def test_curves_draw_what_was_told_and_pass_over_what_was_not():
     assert "over 3 epochs: from 2 to 0.5" in drawn["Loss"]
     assert drawn["Cluster sizes"].count('class="c1"') == 2
     assert charts([], ("a",)) == ()
+    closed = {chart.title: str(chart.picture) for chart in charts(lines, ("cluster 1", "cluster 2"), (1, 6))}
+    assert closed["Cluster sizes"].count('class="c1"') == 3 and "last clustering: 1, 6" in closed["Cluster sizes"]
+
+
+def test_shares_are_drawn_from_0_to_1():
+    lines = [{"epoch": e, "nmi_previous": 0.90 + 0.001 * e, "loss": 1.0 - 0.001 * e} for e in range(3)]
+    nmi, loss = (str(chart.picture) for chart in charts(lines, ("a",))[::-1])
+    assert ">0.00<" in nmi.replace(">0<", ">0.00<") and ">0<" not in loss
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 7), (0.1, 0.12), (0, 1e6), (-1e-3, 1e-3)])

@@ -105,7 +105,11 @@ def test_a_good_study_has_good_answers_and_no_warning():
             {"confounding": Confounding("strong", "Confounded.", (), (), ())},
             ("bad", "confounded"),
         ),
-        ("Scanner or subtype?", {"confounding": Confounding("unclear", "", (), (), ())}, ("doubt", "cannot be excluded")),
+        (
+            "Scanner or subtype?",
+            {"confounding": Confounding("unclear", "", (), (), ())},
+            ("doubt", "cannot be excluded"),
+        ),
         ("Scanner or subtype?", {"confounding": Confounding("few", "", (), (), ())}, ("open", "too few to tell")),
         ("Scanner or subtype?", {"confounding": Confounding("some", "Partly.", (), (), ())}, ("doubt", "in part")),
         ("Scanner or subtype?", {"confounding": Confounding("unknown", "?", (), (), ())}, ("open", "not known")),
