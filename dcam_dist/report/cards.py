@@ -1,7 +1,7 @@
 """One card for each class: who is in it, what it looks like, and in what it differs from the others."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class Seen:
     pictures: Mapping[str, tuple[str, int, int]]
     regions: Mapping[str, dict[str, tuple[float, float]]]
     damaged: tuple[str, ...]
-    answers: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    answers: Mapping[str, tuple[int, float]]
 
 
 def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]) -> Seen:
@@ -113,7 +113,7 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
                 if not kept:
                     keep(scene, group.class_id)
                     kept = True
-    return Seen(pictures, regions, tuple(damaged))
+    return Seen(pictures, regions, tuple(damaged), answers)
 
 
 def cards_of(study: Study, found: Sequence[Difference], shown: Sequence[ShownCases], seen: Seen) -> tuple[Card, ...]:

@@ -125,7 +125,7 @@ def made_up_report(study: Study) -> Report:
         curves=charts(study.metrics, titles),
         data=case_data(study, plane),
         without_umap="",
-        cards=cards_of(study, found, choose_shown(placed), Seen({}, {}, ())),
+        cards=cards_of(study, found, choose_shown(placed), Seen({}, {}, (), {})),
         viewer=None,
         differences=found,
         left_out=variables.left_out,

@@ -13,7 +13,10 @@ from dcam_dist import evaluation
 from dcam_dist.errors import UsageError
 from dcam_dist.report import steadiness
 from dcam_dist.report.build import write_report
+from dcam_dist.report.cards import Seen, cards_of
+from dcam_dist.report.differences import differences
 from dcam_dist.report.methods_text import methods_text
+from dcam_dist.report.placing import choose_shown
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,15 @@ def test_what_cannot_be_compared_is_one_line(runs, tmp_path):
         write_report(runs[0], compare=[bare])
     with pytest.raises(UsageError, match="not evaluated; run dcam-dist evaluate"):
         write_report(bare, compare=[runs[0]])
+
+
+def test_a_case_says_what_the_head_answers_where_it_is_another_cluster():
+    study = made_up_study(60)
+    shown, found = choose_shown(study.placed), differences([], study.cluster_N, 6)
+    own, other = shown[0].typical[:2]
+    first, *_ = cards_of(study, found, shown, Seen({}, {}, (), {own: (0, 0.9), other: (4, 0.6)}))
+    said = {one.case_id: one.facts for one in first.pictures}
+    assert "the head answers cluster 5" in said[other] and "head" not in said[own]
 
 
 def told(study, *, steady=False):
