@@ -48,7 +48,7 @@ def write_figure1(
         block = figure.add_subfigure(grid[divmod(place, across)])
         _draw_block(block, group, views, names, columns=cases, panel_mm=(height_mm, width_mm))
     side = figure.add_subfigure(grid[:, -1])
-    style.draw_scale(side, side.add_axes((0.0, 0.15, 0.28, 0.7)), names.kind)
+    style.draw_scale(side, side.add_axes((0.0, 0.15, 0.28, 0.7)), names.kind, len(names.titles))
     figure.savefig(path, dpi=style.DPI)
     return path
 

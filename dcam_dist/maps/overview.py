@@ -38,7 +38,7 @@ def write_overview(scene: Scene, path: Path, names: ClassNames) -> Path:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # names of grades are the user's
-    style.draw_scale(figure, bar, names.kind)
+    style.draw_scale(figure, bar, names.kind, len(names.titles))
     figure.savefig(path, dpi=style.DPI)
     return path
 

@@ -16,13 +16,13 @@ from dcam_dist.maps.slices import Slice
 CT_WINDOW_HU = (-1150.0, 250.0)
 LUNG_GREY = 0.2  # what the window makes of −870 HU
 
-# Times chance, the probability in a pixel over 1/K, on one logarithmic scale for everything. Raw logits have no common
-# zero and grow with training; probabilities from 0 to 1 make every map of six classes look alike until the network is
-# very sure. This scale has its middle where a pixel speaks for no class, whatever their number.
-SCALE = LogNorm(0.25, 4.0)
-SCALE_TICKS = {0.25: "¼", 0.5: "½", 1.0: "1", 2.0: "2", 4.0: "4"}
+# Times chance, the probability in a pixel over 1/K, on a logarithmic scale from chance up: what speaks for no class is
+# not drawn, or chance would look like a finding. Raw logits have no common zero and grow with training; probabilities
+# from 0 to 1 make every map of six classes look alike until the network is very sure.
+SCALE_TOP = 4.0  # of few classes K: no probability is more than K times chance
 SCALE_LABEL = "probability of the {kind} in the pixel, times chance"
-OPACITY = (0.1, 0.8)  # from the lower end of the scale to the upper one: the CT shows where a class is unlikely
+OPACITY = (0.1, 0.8)  # of ranks, from the lowest to the highest; of a map, from nothing at chance to the second
+DARKEST = 0.3  # where of inferno a map begins: darker colours are not seen over a lung
 WINNER_OPACITY = 0.7
 OUTLINE, OUTLINE_WIDTH = "#e8e8e8", 0.6
 DPI = 160
@@ -32,10 +32,29 @@ WINNER_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E0
 
 @cache
 def heat() -> Colormap:
-    """The maps' colours with their opacity: perceptually uniform, readable with colour-vision deficiencies."""
+    """Colours of ranks with their opacity: perceptually uniform, readable with colour-vision deficiencies."""
     colours = colormaps["inferno"](np.linspace(0, 1, 256))
     colours[:, 3] = np.linspace(*OPACITY, 256)
     return ListedColormap(colours)
+
+
+def scale_of(classes: int) -> LogNorm:
+    """Times chance to 0…1, from 1 up to 4, or to K where there are fewer classes; below 1 less than 0."""
+    return LogNorm(1.0, min(SCALE_TOP, float(classes)))
+
+
+def scale_ticks(classes: int) -> dict[float, str]:
+    """Both ends of the scale and its middle."""
+    top = float(scale_of(classes).vmax or SCALE_TOP)
+    return {value: f"{value:.2g}" for value in (1.0, top**0.5, top)}
+
+
+@cache
+def map_colours() -> Colormap:
+    """Colours of a map with their opacity, from chance, which is not seen, to the top of the scale."""
+    colours = colormaps["inferno"](np.linspace(DARKEST, 1, 256))
+    colours[:, 3] = np.linspace(0, OPACITY[1], 256)
+    return ListedColormap(colours, under=(0, 0, 0, 0))
 
 
 def winner_colours(classes: int) -> NDArray[np.float64]:
@@ -73,9 +92,10 @@ def draw_ct(axes: Axes, view: Slice) -> None:
 
 
 def draw_map(axes: Axes, view: Slice, class_id: int) -> None:
-    """The map of one class over the CT, inside the lungs."""
-    times_chance_RC = view.probability_KRC[class_id] * len(view.probability_KRC)
-    draw_over_lungs(axes, view, heat()(SCALE(times_chance_RC)))
+    """The map of one class over the CT, inside the lungs, where it is above chance."""
+    classes = len(view.probability_KRC)
+    place_RC = scale_of(classes)(view.probability_KRC[class_id] * classes)
+    draw_over_lungs(axes, view, map_colours()(np.ma.filled(place_RC, -1.0)))
 
 
 def draw_winner(axes: Axes, view: Slice) -> None:
@@ -91,14 +111,14 @@ def draw_over_lungs(axes: Axes, view: Slice, colours_RC4: NDArray[np.float64]) -
     _draw_outline(axes, view)
 
 
-def draw_scale(figure: Figure | SubFigure, axes: Axes, kind: str) -> None:
+def draw_scale(figure: Figure | SubFigure, axes: Axes, kind: str, classes: int) -> None:
     """The colour bar, over the grey of a lung as the maps are, so that its colours are those of the panels."""
-    colours = over_lung(heat()(np.linspace(0, 1, 256)))
-    bar = figure.colorbar(ScalarMappable(SCALE, ListedColormap(colours)), cax=axes)
+    colours, ticks = over_lung(map_colours()(np.linspace(0, 1, 256))), scale_ticks(classes)
+    bar = figure.colorbar(ScalarMappable(scale_of(classes), ListedColormap(colours)), cax=axes)
     bar.set_label(SCALE_LABEL.format(kind=kind), fontsize=8)
-    bar.ax.yaxis.set_major_locator(FixedLocator(list(SCALE_TICKS)))
+    bar.ax.yaxis.set_major_locator(FixedLocator(list(ticks)))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    bar.ax.set_yticklabels(SCALE_TICKS.values(), fontsize=8)
+    bar.ax.set_yticklabels(ticks.values(), fontsize=8)
 
 
 def label_panel(axes: Axes, text: str, x: float, y: float) -> None:

@@ -1,7 +1,8 @@
 """``report``: gather what was found by a run, and write it as one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.maps.scene import Scene
+from dcam_dist.report.asked import asked_case, viewer_case
 from dcam_dist.report.cards import Card, Seen, cards_of, look_at
 from dcam_dist.report.case_data import case_data
+from dcam_dist.report.compare import with_others
 from dcam_dist.report.confounding import Confounding, confounding
-from dcam_dist.report.curves import Chart, charts
+from dcam_dist.report.curves import Chart, charts, last_value
 from dcam_dist.report.differences import Difference, by_source
 from dcam_dist.report.elsewhere import ASSOCIATION, FAITHFULNESS, Findings, read_findings
 from dcam_dist.report.facts import Facts
@@ -43,6 +46,7 @@ class Report:
         verdicts: The questions that are asked first.
         warnings: What must be known before any figure is believed.
         tables: Table 1, test and train; empty without an evaluation.
+        compared: The runs in it, this one first.
         curves: How training went.
         data: The cases, for the page's script.
         without_umap: Why UMAP is left out; empty where it is not.
@@ -65,6 +69,7 @@ class Report:
     verdicts: tuple[Verdict, ...]
     warnings: tuple[Finding, ...]
     tables: tuple[SplitTable, ...]
+    compared: tuple[str, ...]
     curves: tuple[Chart, ...]
     data: Mapping[str, Any]
     without_umap: str
@@ -80,19 +85,29 @@ class Report:
     reproduction: Reproduction
 
 
-def write_report(run: str | Path, *, cohort: str | Path | None = None, out: str | Path | None = None) -> Path:
+def write_report(
+    run: str | Path,
+    *,
+    cohort: str | Path | None = None,
+    out: str | Path | None = None,
+    case_ids: Sequence[str] = (),
+    compare: Sequence[str | Path] = (),
+) -> Path:
     """Write a finished run's report: one HTML file that needs nothing else, neither a network nor the run.
 
     Args:
         run: The run's directory.
         cohort: Where its cohort is now, when it has moved.
         out: The file; ``None``: ``RUN/report.html``.
+        case_ids: Cases of the 3D viewer; none: the most typical case of each class.
+        compare: Other runs of the same cohort, evaluated, whose rows are put into Table 1.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: No finished run or not its cohort, or no file can be at ``out``.
+        UsageError: No finished run or not its cohort, no file can be at ``out``, no such case, or a run that cannot be
+            compared.
         DataError: A damaged checkpoint or table, or no training case that can be read.
         EnvironmentFault: The file cannot be written.
     """
@@ -102,7 +117,7 @@ def write_report(run: str | Path, *, cohort: str | Path | None = None, out: str 
     if out is not None:
         _check_place(path)
     study = open_study(Path(run), None if cohort is None else Path(cohort))
-    page = render(gather(study))
+    page = render(gather(study, case_ids, [Path(other) for other in compare]))
     side = path.with_name(f".{path.name}")
     try:
         side.write_text(page, encoding="utf-8")
@@ -119,23 +134,31 @@ def _check_place(path: Path) -> None:
         raise UsageError(f"{path}: its folder does not exist; make it, or choose another --out")
 
 
-def gather(study: Study) -> Report:
+def gather(study: Study, case_ids: Sequence[str] = (), compare: Sequence[Path] = ()) -> Report:
     """Everything that the page shows of a study.
 
+    Args:
+        study: The run and its cases.
+        case_ids: Cases of the 3D viewer; none: the most typical case of each class.
+        compare: Other runs, whose rows are put into Table 1.
+
     Raises:
+        UsageError: No such case, or a run that cannot be compared.
         DataError: When no training case has a class.
     """
     if not study.placed.case_id_N:
         raise DataError(f"{study.run.path}: none of its training cases can be read; mend the cohort first")
     config, variables = study.run.config, variables_of(study.cases)
+    scores = read_scores(study.evaluation)
+    rows, compared = with_others(study, scores, compare)
+    asked = [asked_case(study, case_id) for case_id in case_ids]
     scenes: list[ViewerCase] = []
-    seen = look_at(study.run, study.cohort, choose_shown(study.placed), _keeping(study, scenes))
+    seen = look_at(study.run, study.cohort, choose_shown(study.placed), partial(_keep, study, scenes))
     steady = _steadiness(study)
     confounded = confounding(variables.acquisition, study.cluster_N, study.names.titles, study.names.kind)
-    scores = read_scores(study.evaluation)
     facts = _facts(study, scores, steady, confounded, seen)
     drawn, without_umap = planes(study.placed.points_NP, config.seed)
-    made = reproduction(study)
+    made, found = reproduction(study), by_source(variables, study.cluster_N, study.classes)
     return Report(
         title=f"{study.names.kind.capitalize()}s of {len(study.cases)} chest CT scans · {config.method}",
         kind=study.names.kind,
@@ -143,34 +166,26 @@ def gather(study: Study) -> Report:
         counts=_counts(study),
         verdicts=verdicts(facts),
         warnings=findings(facts),
-        tables=split_tables(scores) if scores else (),
-        curves=charts(study.metrics, study.names.titles),
+        tables=split_tables(rows) if scores else (),
+        compared=compared,
+        curves=charts(study.metrics, study.names.titles, study.sizes(train=True).tolist()),
         data=case_data(study, drawn),
         without_umap=without_umap,
-        cards=cards_of(study, variables, choose_shown(study.placed), seen),
-        viewer=viewer_parts(scenes, study.names) if scenes else None,
-        differences=by_source(variables, study.cluster_N, study.classes),
+        cards=cards_of(study, found, choose_shown(study.placed), seen),
+        viewer=viewer_parts(asked or scenes, study.names) if asked or scenes else None,
+        differences=found,
         left_out=variables.left_out,
         steadiness=steady,
         confounding=confounded,
         faithfulness=read_findings(study.run.path / FAITHFULNESS),
         association=read_findings(study.run.path / ASSOCIATION),
-        methods=methods_text(config, _split_sizes(study), study.run.checkpoint.epoch, made.trained_with),
+        methods=methods_text(study, steady=steady is not None, versions=made.trained_with),
         reproduction=made,
     )
 
 
-def _keeping(study: Study, scenes: list[ViewerCase]) -> Any:
-    def keep(scene: Scene, class_id: int) -> None:
-        record = scene.mapped.record
-        labels = study.cohort.description.label_names
-        label = f"; label: {labels[record.label]}" if record.label >= 0 else ""
-        title = study.names.titles[class_id]
-        scenes.append(
-            ViewerCase.from_scene(scene, title=f"{title} · {record.case_id}", note=f"A typical case of {title}{label}.")
-        )
-
-    return keep
+def _keep(study: Study, scenes: list[ViewerCase], scene: Scene, class_id: int) -> None:
+    scenes.append(viewer_case(study, scene, f"A typical case of {study.names.titles[class_id]}"))
 
 
 def _steadiness(study: Study) -> Steadiness | None:
@@ -183,8 +198,6 @@ def _steadiness(study: Study) -> Steadiness | None:
 def _facts(
     study: Study, scores: Mapping[str, Any], steady: Steadiness | None, confounded: Confounding, seen: Seen
 ) -> Facts:
-    both = (study.cluster_N >= 0) & (study.head_N >= 0)
-    known = bool(both.any()) and study.run.checkpoint.clustering is not None
     return Facts(
         method=study.run.config.method,
         names=study.names,
@@ -193,7 +206,10 @@ def _facts(
         scores=scores,
         confounding=confounded,
         steadiness=steady,
-        disagreement=float((study.cluster_N != study.head_N)[both].mean()) if known else None,
+        heads_KK=study.heads_KK,
+        patients=len({case.patient_key for case in study.cases}),
+        cases=len(study.cases),
+        settled=last_value(study.metrics, "nmi_previous"),
         set_aside=len({case.case_id for case in study.set_aside}),
         quarantined=len(study.cohort.quarantine),
         outdated=study.outdated,
@@ -204,11 +220,13 @@ def _facts(
 def _counts(study: Study) -> tuple[tuple[str, str], ...]:
     sizes = _split_sizes(study)
     labelled = int((study.label_N >= 0).sum())
+    patients = {case.patient_key for case in study.cases}
     return (
         ("method", study.run.config.method),
         (f"{study.names.kind}s", str(study.classes)),
         ("training cases", str(sizes["train"])),
         ("test cases", str(sizes["test"])),
+        ("patients", str(len(patients))),
         ("with a label", str(labelled)),
         ("epochs", str(study.run.checkpoint.epoch)),
     )

@@ -7,14 +7,13 @@ import numpy as np
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import VolumeDamaged
-from dcam_dist.maps.compute import map_case
+from dcam_dist.maps.compute import MappedCase, map_case
 from dcam_dist.maps.scene import Scene, open_scene
-from dcam_dist.report.differences import AgainstOthers, against_others
+from dcam_dist.report.differences import AgainstOthers, Difference, against_others
 from dcam_dist.report.pictures import case_picture
 from dcam_dist.report.placing import Placed, ShownCases
 from dcam_dist.report.regions import RegionShares, mean_shares, region_shares
 from dcam_dist.report.study import Study
-from dcam_dist.report.variables import Variables
 from dcam_dist.runs import RestoredRun
 
 NO_LABEL = "no label"
@@ -55,7 +54,8 @@ class Card:
         pictures: Typical cases, then borderline ones.
         regions: Where the maps of the typical cases speak for the class.
         laa_regions: Median LAA-950 in the same regions over all cases of the class, in percent, by region.
-        measures: Numeric variables beside all other cases.
+        measures: Densitometry and covariates beside all other cases.
+        silent: Whether the head, whose maps these are, never answers it although it has cases.
     """
 
     class_id: int
@@ -68,6 +68,7 @@ class Card:
     regions: tuple[RegionShares, ...]
     laa_regions: Mapping[str, float]
     measures: tuple[AgainstOthers, ...]
+    silent: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +79,13 @@ class Seen:
         pictures: By case.
         regions: Shares of its class in each region, by typical case.
         damaged: Cases whose volumes cannot be read.
+        answers: The head's most probable class and its probability, by case.
     """
 
     pictures: Mapping[str, tuple[str, int, int]]
     regions: Mapping[str, dict[str, tuple[float, float]]]
     damaged: tuple[str, ...]
+    answers: Mapping[str, tuple[int, float]]
 
 
 def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]) -> Seen:
@@ -94,7 +97,7 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
         shown: The cases of each class.
         keep: Gets the scene of the most typical readable case of each class, and the class.
     """
-    pictures, regions, damaged = {}, {}, []
+    pictures, regions, damaged, answers = {}, {}, [], {}
     for group in shown:
         kept = False
         for case_id in (*group.typical, *group.borderline):
@@ -104,24 +107,24 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
                 damaged.append(case_id)
                 continue
             pictures[case_id] = case_picture(scene, group.class_id)
+            answers[case_id] = heads_answer(scene.mapped)
             if case_id in group.typical:
                 regions[case_id] = region_shares(scene.mapped, group.class_id)
                 if not kept:
                     keep(scene, group.class_id)
                     kept = True
-    return Seen(pictures, regions, tuple(damaged))
+    return Seen(pictures, regions, tuple(damaged), answers)
 
 
-def cards_of(study: Study, variables: Variables, shown: Sequence[ShownCases], seen: Seen) -> tuple[Card, ...]:
+def cards_of(study: Study, found: Sequence[Difference], shown: Sequence[ShownCases], seen: Seen) -> tuple[Card, ...]:
     """The cards of all classes, an empty one too."""
-    return tuple(_card(study, variables, group, seen) for group in shown)
+    return tuple(_card(study, found, group, seen) for group in shown)
 
 
-def _card(study: Study, variables: Variables, group: ShownCases, seen: Seen) -> Card:
-    k, train = group.class_id, study.sizes(train=True)
+def _card(study: Study, found: Sequence[Difference], group: ShownCases, seen: Seen) -> Card:
+    k, train, heads_KK = group.class_id, study.sizes(train=True), study.heads_KK
     tested = not study.is_train_N.all() and bool((study.cluster_N[~study.is_train_N] >= 0).any())
     regions = mean_shares([seen.regions[case_id] for case_id in group.typical if case_id in seen.regions])
-    numeric = [variable for variable in (*variables.densitometry, *variables.covariates) if variable.numeric]
     return Card(
         class_id=k,
         title=study.names.titles[k],
@@ -135,8 +138,14 @@ def _card(study: Study, variables: Variables, group: ShownCases, seen: Seen) -> 
         ),
         regions=regions,
         laa_regions=_laa_regions(study, k),
-        measures=tuple(against_others(variable, study.cluster_N, k) for variable in numeric),
+        measures=tuple(against_others(one, study.cluster_N, k) for one in found),
+        silent=heads_KK is not None and bool(heads_KK[k].sum()) and not heads_KK[:, k].any(),
     )
+
+
+def heads_answer(mapped: MappedCase) -> tuple[int, float]:
+    """The head's most probable class of a case, 0-based, and its probability."""
+    return int(mapped.probability_K.argmax()), float(mapped.probability_K.max())
 
 
 def _labels(study: Study, class_id: int) -> tuple[tuple[str, int], ...]:
@@ -169,10 +178,12 @@ def _picture(study: Study, case_id: str, typical: bool, class_id: int, seen: See
         f"Coronal CT slice of {case_id}, and beside it the map of {title} over it: "
         f"{'a typical' if typical else 'a borderline'} case."
     )
-    return CasePicture(case_id, typical, uri, (int(size[0]), int(size[1])), _facts(study, case_id, study.placed), text)
+    return CasePicture(
+        case_id, typical, uri, (int(size[0]), int(size[1])), _facts(study, case_id, study.placed, seen), text
+    )
 
 
-def _facts(study: Study, case_id: str, placed: Placed) -> str:
+def _facts(study: Study, case_id: str, placed: Placed, seen: Seen) -> str:
     record, row = study.cohort.case(case_id), placed.case_id_N.index(case_id)
     parts = []
     if record.label >= 0:
@@ -180,5 +191,7 @@ def _facts(study: Study, case_id: str, placed: Placed) -> str:
     laa950 = record.densitometry.get("laa950", np.nan)
     if np.isfinite(laa950):
         parts.append(f"LAA-950 {laa950:.1f} %")
+    if case_id in seen.answers and placed.class_N[row] != seen.answers[case_id][0]:
+        parts.append(f"the head answers {study.names.titles[seen.answers[case_id][0]]}")
     parts.append(f"margin {placed.margin_N[row]:.2f}".replace("-", "−"))
     return " · ".join(parts)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from dcam_dist.evaluation.association.columns import OTHER
+from dcam_dist.report.acquisition import shared_levels
 from dcam_dist.report.scatter import Plane
 from dcam_dist.report.study import Study
 
 MOST_KERNELS = 7
 """As many as there are colours; rarer kernels share the last."""
-OTHER = "other"
 SHAPES = (
     "M-1 0A1 1 0 1 0 1 0A1 1 0 1 0 -1 0Z",
     "M-0.9 -0.9H0.9V0.9H-0.9Z",
@@ -29,10 +30,11 @@ SHAPES = (
 
 def case_data(study: Study, planes: Sequence[Plane]) -> dict[str, Any]:
     """Columns of all cases by name, numbers rounded to what is drawn; -1 and null where something is not known."""
-    kernels = [case.covariates.get("kernel", "").strip() for case in study.cases]
+    kernels = shared_levels(np.array([case.covariates.get("kernel", "").strip() for case in study.cases])).tolist()
     kernel_names = [name for name, _ in Counter(filter(None, kernels)).most_common()]
+    kernel_names.sort(key=lambda name: name == OTHER)
     if len(kernel_names) > MOST_KERNELS:
-        kernel_names = [*kernel_names[: MOST_KERNELS - 1], OTHER]
+        kernel_names = [*[name for name in kernel_names if name != OTHER][: MOST_KERNELS - 1], OTHER]
     place = {name: number for number, name in enumerate(kernel_names)}
     row_of = {case_id: row for row, case_id in enumerate(study.placed.case_id_N)}
     rows = [row_of.get(case.case_id) for case in study.cases]

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from dcam_dist.report import svg
 
 WIDTH, HEIGHT = 340.0, 190.0
+UNIT = {"nmi_previous", "accuracy"}
+"""Figures from 0 to 1, drawn so: a range of their own would make noise of a small change look like a rise."""
 # key in metrics.jsonl, title, how to read it
 CURVES = (
     ("loss", "Loss", "cross-entropy on the pseudo-labels; they change with every epoch, so it need not fall"),
@@ -31,17 +33,27 @@ class Chart:
     picture: Markup
 
 
-def charts(metrics: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> tuple[Chart, ...]:
+def charts(
+    metrics: Sequence[Mapping[str, Any]], titles: Sequence[str], closing_sizes: Sequence[int] = ()
+) -> tuple[Chart, ...]:
     """The charts of all figures that were told; an epoch that was run again counts as its last line says.
 
     Args:
         metrics: The lines of ``metrics.jsonl``.
         titles: What the classes are called.
+        closing_sizes: Of the closing clustering, after the last epoch; none of a supervised run.
     """
     lines = list({line["epoch"]: line for line in metrics}.values())
     lines.sort(key=lambda line: int(line["epoch"]))
     found = [_curve(lines, key, title, note) for key, title, note in CURVES]
-    return tuple(chart for chart in (*found, _sizes(lines, titles)) if chart is not None)
+    return tuple(chart for chart in (*found, _sizes(lines, titles, closing_sizes)) if chart is not None)
+
+
+def last_value(metrics: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    """What the newest epoch told of a figure, ``None`` where it told nothing."""
+    if not metrics:
+        return None
+    return _number(max(enumerate(metrics), key=lambda pair: (int(pair[1]["epoch"]), pair[0]))[1].get(key))
 
 
 def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) -> Chart | None:
@@ -49,7 +61,7 @@ def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) 
     known = [(x, y) for x, y in points if y is not None]
     if not known:
         return None
-    frame = _frame(lines, svg.padded([y for _, y in known], 0.1))
+    frame = _frame(lines, (0.0, 1.0) if key in UNIT else svg.padded([y for _, y in known], 0.1))
     (last_x, last_y), (_, first_y) = known[-1], known[0]
     drawn = svg.joined(
         [
@@ -68,11 +80,14 @@ def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) 
     return Chart(title, note, svg.picture(WIDTH, HEIGHT, label, drawn))
 
 
-def _sizes(lines: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Chart | None:
+def _sizes(lines: Sequence[Mapping[str, Any]], titles: Sequence[str], closing: Sequence[int]) -> Chart | None:
     told = [line for line in lines if _is_sizes(line.get("cluster_sizes"), len(titles))]
     told = told[:: -(-len(told) // MOST_BARS) or 1]
     if not told:
         return None
+    if len(closing) == len(titles):
+        told = [*told, {"epoch": told[-1]["epoch"] + 1, "cluster_sizes": list(closing)}]
+        lines = [*lines, told[-1]]
     most = max(sum(line["cluster_sizes"]) for line in told)
     frame = _frame(lines, (0.0, float(most)))
     width = max(1.0, min(26.0, 0.8 * (frame.right - frame.left) / max(1, len(told))))
@@ -91,8 +106,8 @@ def _sizes(lines: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Chart |
     ends = _end_labels(frame, told[-1]["cluster_sizes"], titles)
     drawn = svg.joined([svg.axis_y(frame, svg.ticks(*frame.y)), *bars, ends, _epochs(frame, lines)])
     last = ", ".join(map(str, told[-1]["cluster_sizes"]))
-    label = f"Cases of each cluster at the last clustering within training: {last}"
-    note = "from below, cluster 1 first; one that swallows the others is a collapse"
+    label = f"Cases of each cluster at the last clustering: {last}"
+    note = "from below, cluster 1 first, the closing clustering last; one that swallows the others is a collapse"
     return Chart("Cluster sizes", note, svg.picture(WIDTH, HEIGHT, label, drawn))
 
 

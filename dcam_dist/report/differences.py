@@ -6,11 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.evaluation.association.columns import LEAST_SHARED
 from dcam_dist.evaluation.association.groups import GroupSummary, GroupTest, describe, group_test, q_values
 from dcam_dist.report.variables import Variable, Variables
 from dcam_dist.report.words import number
 
 SHOWN_LEVELS = 8
+NOTHING = "–"
+FEWEST_CASES, FEWEST_PER_CLASS = 20, 5
+"""Below so many cases in all, or for each class, no test is believed that finds nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +27,7 @@ class Difference:
         summaries: The same as numbers.
         test: Over all classes.
         q_value: Among all that are tested together; NaN without a test.
+        said: The test's name, or why there is none; and that there are too few cases.
     """
 
     variable: Variable
@@ -30,23 +35,32 @@ class Difference:
     summaries: tuple[GroupSummary, ...]
     test: GroupTest
     q_value: float
+    said: str
 
 
 @dataclass(frozen=True)
 class AgainstOthers:
-    """One numeric variable of one class beside all other cases.
+    """One variable of one class beside all other cases.
 
     Attributes:
         title: The variable, with its unit.
-        own: Median and quartiles of the class.
+        own: Median and quartiles of the class, or its levels.
         others: Of all other cases.
-        higher: Whether the median of the class is above that of the others; ``None`` where either has no value.
+        side: 1, 0 or −1: the median of the class is above that of the others, the same, or below; ``None`` of levels,
+            and where either is not shown.
+        q_value: Of the variable over all classes.
     """
 
     title: str
     own: str
     others: str
-    higher: bool | None
+    side: int | None
+    q_value: float
+
+
+def too_few(cases: int, classes: int) -> bool:
+    """Whether so many cases are too few for anything to be ruled out."""
+    return cases < max(FEWEST_CASES, FEWEST_PER_CLASS * classes)
 
 
 def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], classes: int) -> tuple[Difference, ...]:
@@ -55,9 +69,10 @@ def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], cla
     q_N = q_values(np.array([test.p_value for test in tests], dtype=np.float64))
     found = []
     for variable, test, q_value in zip(variables, tests, q_N, strict=True):
-        summaries = describe(variable.values_N, cluster_N, classes)
+        summaries = describe(variable.shown_N, cluster_N, classes)
         cells = tuple(_parts(variable, summary) for summary in summaries)
-        found.append(Difference(variable, cells, summaries, test, float(q_value)))
+        few = "; too few to tell" if test.test and too_few(test.n, classes) else ""
+        found.append(Difference(variable, cells, summaries, test, float(q_value), (test.test or test.note) + few))
     return tuple(found)
 
 
@@ -71,25 +86,20 @@ def by_source(variables: Variables, cluster_N: NDArray[np.int64], classes: int) 
     return tuple(one for family in families for one in differences(family, cluster_N, classes))
 
 
-def against_others(variable: Variable, cluster_N: NDArray[np.int64], class_id: int) -> AgainstOthers:
-    """A numeric variable of one class beside the cases of all others."""
+def against_others(found: Difference, cluster_N: NDArray[np.int64], class_id: int) -> AgainstOthers:
+    """A variable of one class beside the cases of all others."""
+    variable = found.variable
     inside_N = np.where(cluster_N < 0, cluster_N, np.where(cluster_N == class_id, 0, 1))
-    own, others = describe(variable.values_N, inside_N, 2)
+    own, others = describe(variable.shown_N, inside_N, 2)
     title = f"{variable.title}, {variable.unit}" if variable.unit else variable.title
-    known = own.n > 0 and others.n > 0
-    return AgainstOthers(
-        title, in_words(variable, own), in_words(variable, others), own.median > others.median if known else None
-    )
-
-
-def in_words(variable: Variable, summary: GroupSummary) -> str:
-    """Median and quartiles, or the levels with their cases, the most frequent first; a dash for no case."""
-    return " ".join(_parts(variable, summary)).strip()
+    here, there = (" ".join(_parts(variable, summary)).strip() for summary in (own, others))
+    side = int(np.sign(own.median - others.median)) if variable.numeric and NOTHING not in (here, there) else None
+    return AgainstOthers(title, here, there, side, found.q_value)
 
 
 def _parts(variable: Variable, summary: GroupSummary) -> tuple[str, str]:
-    if not summary.n:
-        return "–", ""
+    if summary.n < (LEAST_SHARED if variable.of_patient else 1):
+        return NOTHING, ""
     if variable.numeric:
         median, low, high = (number(value, variable.digits) for value in (summary.median, summary.lower, summary.upper))
         return median, f"[{low}, {high}]"

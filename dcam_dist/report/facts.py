@@ -10,6 +10,7 @@ from dcam_dist.evaluation.evaluate import DENSITOMETRY_ROWS, HEAD, UNTRAINED
 from dcam_dist.evaluation.scoring import MethodScores
 from dcam_dist.maps.naming import ClassNames
 from dcam_dist.report.confounding import Confounding
+from dcam_dist.report.differences import too_few
 from dcam_dist.report.steadiness import Steadiness
 from dcam_dist.types import Split
 
@@ -26,7 +27,11 @@ class Facts:
         scores: Rows of the evaluation by name; empty without one.
         confounding: How far classes go with the acquisition.
         steadiness: How far clusters come again; ``None`` for a supervised run.
-        disagreement: Share of the cases whose cluster is not the head's answer; ``None`` where it is not known.
+        heads_KK: Cases of each cluster (row) by the head's answer (column); ``None`` for a supervised run, and where
+            the head's answers are not known.
+        patients: Patients among all cases.
+        cases: All cases.
+        settled: NMI of the last epoch's clusters to the epoch before; ``None`` where it was not told.
         set_aside: Training cases that the training went on without.
         quarantined: Cases that ingest set aside.
         outdated: Training cases whose evaluated cluster is not the run's.
@@ -40,11 +45,33 @@ class Facts:
     scores: Mapping[str, MethodScores]
     confounding: Confounding
     steadiness: Steadiness | None = None
-    disagreement: float | None = None
+    heads_KK: NDArray[np.int64] | None = None
+    patients: int = 0
+    cases: int = 0
+    settled: float | None = None
     set_aside: int = 0
     quarantined: int = 0
     outdated: int = 0
     unreadable: tuple[str, ...] = ()
+
+    @property
+    def disagreement(self) -> float | None:
+        """Share of the cases whose cluster is not the head's answer."""
+        total = 0 if self.heads_KK is None else int(self.heads_KK.sum())
+        return None if self.heads_KK is None or not total else 1 - float(np.trace(self.heads_KK)) / total
+
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Clusters that have cases and are the head's answer to none."""
+        if self.heads_KK is None:
+            return ()
+        silent_K = (self.heads_KK.sum(axis=1) > 0) & (self.heads_KK.sum(axis=0) == 0)
+        return tuple(title for title, silent in zip(self.names.titles, silent_K, strict=True) if silent)
+
+    @property
+    def few(self) -> bool:
+        """Whether the training cases are too few for anything to be ruled out."""
+        return too_few(int(self.size_K.sum()), len(self.size_K))
 
     @property
     def own(self) -> MethodScores | None:

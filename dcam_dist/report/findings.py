@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from dcam_dist.report.facts import Facts, accuracy
 from dcam_dist.report.steadiness import TRUSTED
-from dcam_dist.report.verdicts import CROWDED
+from dcam_dist.report.verdicts import CROWDED, DISAGREEMENT
 from dcam_dist.report.words import listed, percent
 
 FEW_CASES = 10
 """Fewer training cases for each class than this are few."""
 SMALL_CLUSTER = 5
-DISAGREEMENT = 0.2
+SETTLED = 0.8
+"""NMI to the epoch before, below which training has not settled."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Finding:
 
 
 def findings(facts: Facts) -> tuple[Finding, ...]:
-    """All warnings, the gravest first."""
-    parts = (_spread(facts), _scanner(facts), _scores(facts), _steady(facts), _cases(facts))
+    """All warnings, by what they are about."""
+    parts = (_spread(facts), _scanner(facts), _scores(facts), _head(facts), _steady(facts), _cases(facts))
     return tuple(finding for part in parts for finding in part)
 
 
@@ -75,11 +76,26 @@ def _scores(facts: Facts) -> Iterator[Finding]:
             f"On {split} the trained network agrees with the labels no better ({percent(own)}) than the same network "
             f"with random weights ({percent(before)}): training has made clusters tidier at most, not truer.",
         )
+
+
+def _head(facts: Facts) -> Iterator[Finding]:
+    if facts.unanswered:
+        yield Finding(
+            "head_silent",
+            f"The head, whose maps these are, never answers {listed(facts.unanswered)}: their maps show next to "
+            "nothing, and their cases are mapped as those of other clusters.",
+        )
     if facts.disagreement is not None and facts.disagreement > DISAGREEMENT:
         yield Finding(
             "head_disagrees",
             f"For {percent(facts.disagreement)} of the cases the head answers another {facts.names.kind} than the "
             "nearest centroid. The maps are the head's: of these cases they show another cluster's pattern.",
+        )
+    if facts.settled is not None and facts.settled < SETTLED:
+        yield Finding(
+            "not_settled",
+            f"Training has not settled: between the last two epochs the clusters' NMI was {facts.settled:.2f}. Other "
+            "clusters may come of a few more epochs.",
         )
 
 
@@ -99,6 +115,12 @@ def _cases(facts: Facts) -> Iterator[Finding]:
         sizes = f" Fewer than {SMALL_CLUSTER} are in {listed(small)}." if small else ""
         yield Finding(
             "few_cases", f"{total} training cases for {classes} {kind}s are few: no test here can show much.{sizes}"
+        )
+    if facts.patients < facts.cases:
+        yield Finding(
+            "many_scans",
+            f"{facts.cases} scans are of {facts.patients} patients: tests, intervals and resamples here take scans as "
+            "independent, so they are too sure.",
         )
     if facts.set_aside:
         yield Finding(

@@ -1,14 +1,18 @@
-"""A methods section ready for a paper, filled from the configuration."""
+"""A methods section ready for a paper, filled from the configuration and from what was done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from dcam_dist.config import Config
 from dcam_dist.report.steadiness import RESAMPLES, SEEDS
+from dcam_dist.report.study import Study
 from dcam_dist.report.words import percent
 
 CITATION = (
-    "Xie W, Jacobs C, van Ginneken B. Deep Clustering Activation Maps for Emphysema Subtyping. "
-    "Diagnostic Image Analysis Group, Radboud University Medical Center."
+    "Xie W, Jacobs C, van Ginneken B. Deep Clustering Activation Maps for Emphysema Subtyping. Diagnostic Image "
+    "Analysis Group, Radboud University Medical Center (add year and venue). It follows Caron M, Bojanowski P, Joulin "
+    "A, Douze M. Deep clustering for unsupervised learning of visual features. ECCV 2018, with the network of Çiçek Ö, "
+    "Abdulkadir A, Lienkamp SS, Brox T, Ronneberger O. 3D U-Net: learning dense volumetric segmentation from sparse "
+    "annotation. MICCAI 2016."
 )
 _NETWORKS = {
     "dcam": "a 3D U-Net whose dense features are averaged over the lungs",
@@ -17,25 +21,27 @@ _NETWORKS = {
 }
 
 
-def methods_text(config: Config, cases: Mapping[str, int], epochs: int, versions: Mapping[str, str]) -> tuple[str, ...]:
-    """Paragraphs that say what was done, with every setting that decides the result.
+def methods_text(study: Study, *, steady: bool, versions: Mapping[str, str]) -> tuple[str, ...]:
+    """Paragraphs that say what was done, with every setting that decides the result, and nothing that was not.
 
     Args:
-        config: Of the run.
-        cases: Cases of each split.
-        epochs: Epochs trained.
+        study: The run and its cases.
+        steady: Whether the stability of the clusters was looked at.
         versions: Of the software that trained.
     """
+    config, epochs = study.run.config, study.run.checkpoint.epoch
     return (
-        _data(config, cases),
+        _data(study),
         _network(config, epochs),
-        _learning(config, epochs),
-        _judging(config),
+        _learning(config, epochs, study.placed.points_NP.shape[1]),
+        _judging(study, steady),
         _software(versions),
     )
 
 
-def _data(config: Config, cases: Mapping[str, int]) -> str:
+def _data(study: Study) -> str:
+    config, train = study.run.config, int(study.is_train_N.sum())
+    patients = len({case.patient_key for case in study.cases})
     depth, height, width = config.grid.shape
     how = {
         "stretch": "resampled so that it filled the grid",
@@ -43,8 +49,9 @@ def _data(config: Config, cases: Mapping[str, int]) -> str:
     }[config.grid.fit]
     low, high = config.data.window_hu
     return (
-        f"The cohort had {cases.get('train', 0)} scans for training and {cases.get('test', 0)} for testing, split by "
-        f"patient. The box around the lungs, with a margin of {config.grid.margin_mm:g} mm, was {how} of {depth} × "
+        f"The cohort had {train} scans for training and {len(study.cases) - train} for testing, of {patients} "
+        "patients, none of them in both. The box around the lungs, with a margin of "
+        f"{config.grid.margin_mm:g} mm, was {how} of {depth} × "
         f"{height} × {width} voxels (z, y, x), and densities from {_hu(low)} to {_hu(high)} HU were mapped to 0–1."
     )
 
@@ -66,7 +73,7 @@ def _network(config: Config, epochs: int) -> str:
     )
 
 
-def _learning(config: Config, epochs: int) -> str:
+def _learning(config: Config, epochs: int, fitted: int) -> str:
     clustering, classes = config.clustering, config.classes
     if config.method == "supervised":
         return f"The head gave one of {classes} grades; classes were drawn {_balance(config)}."
@@ -74,7 +81,7 @@ def _learning(config: Config, epochs: int) -> str:
     axes = (
         f"the axes that hold {percent(kept)} of the variance"
         if isinstance(kept, float) and kept < 1
-        else f"{kept} axes"
+        else f"{fitted} axes"
     )
     options = [
         word for word, on in (("whitened", clustering.whiten), ("scaled to unit length", clustering.l2_normalize)) if on
@@ -90,15 +97,34 @@ def _learning(config: Config, epochs: int) -> str:
     )
 
 
-def _judging(config: Config) -> str:
-    judged = config.evaluation
-    return (
-        "Clusters were matched to the labels one to one on the training split (Hungarian method), and the matching was "
-        "held fixed on the test split. Accuracy is given with a 95 % bootstrap interval over cases "
+def _judging(study: Study, steady: bool) -> str:
+    kind = study.names.kind
+    parts = [*_scoring(study)]
+    if steady:
+        parts.append(f"Stability was judged with {SEEDS} seeds and {RESAMPLES} bootstrap resamples.")
+    parts.append(
+        f"Differences between {kind}s were tested by Kruskal-Wallis and chi-square tests (by permutation where cases "
+        "were few), with false discovery rates after Benjamini and Hochberg."
+    )
+    return " ".join(parts)
+
+
+def _scoring(study: Study) -> Iterator[str]:
+    judged, labelled_N = study.run.config.evaluation, study.label_N >= 0
+    if study.evaluation is None or not (labelled_N & study.is_train_N).any():
+        return
+    tested = bool((labelled_N & ~study.is_train_N).any())
+    fitted = ""
+    if study.run.config.method == "supervised":
+        yield "The head's grade of a scan was compared with its label."
+    else:
+        held = ", and the matching was held fixed on the test split" if tested else ""
+        yield f"Clusters were matched to the labels one to one on the training split (Hungarian method){held}."
+        fitted = ", the matching fitted anew for each"
+    yield (
+        "Accuracy is given with a 95 % bootstrap interval over cases "
         f"({judged.bootstrap} resamples) and beside its permutation null ({judged.permutations} permutations of the "
-        f"labels, the matching fitted anew for each). Stability was judged with {SEEDS} seeds and {RESAMPLES} "
-        "bootstrap resamples. Differences between clusters were tested by Kruskal-Wallis and chi-square tests (by "
-        "permutation where cases were few), with false discovery rates after Benjamini and Hochberg."
+        f"labels{fitted})."
     )
 
 

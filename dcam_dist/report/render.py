@@ -41,7 +41,7 @@ def render(report: Report) -> str:
             viewer=None if report.viewer is None else Markup(report.viewer.html),  # noqa: S704
             policy=policy(styles, scripts),
             data=inert_json(report.data),
-            scale=map_scale(report.kind),
+            scale=map_scale(report.kind, len(report.classes)),
             shapes=SHAPES,
             trusted=TRUSTED,
             stable=STABLE,

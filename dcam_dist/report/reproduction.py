@@ -69,7 +69,7 @@ def reproduction(study: Study) -> Reproduction:
     facts = [
         ("seed", str(config.seed)),
         ("epochs", str(checkpoint.epoch)),
-        ("ranks", f"{checkpoint.ranks}, with {checkpoint.threads} compute threads each"),
+        ("ranks", f"{checkpoint.ranks} in all, with {checkpoint.threads} compute threads each"),
         ("engine", config.training.engine),
         ("precision", config.network.precision),
         ("largest memory of a rank", _memory(last.get("peak_memory_bytes"))),

@@ -37,6 +37,11 @@ class Steadiness:
     ambiguous: float
     again: float
 
+    @property
+    def worst(self) -> float:
+        """The lowest of the three figures: clusters that fail in one way do not come again."""
+        return min(self.over_seeds.median, self.over_resamples.median, self.again)
+
 
 def steadiness(features_NC: Floats, class_N: NDArray[np.int64], settings: ClusteringConfig, seed: int) -> Steadiness:
     """Cluster the features of the training cases again.

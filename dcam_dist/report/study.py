@@ -71,6 +71,16 @@ class Study:
         """Which cases the network was trained on."""
         return np.array([case.split == "train" for case in self.cases], dtype=bool)
 
+    @cached_property
+    def heads_KK(self) -> Ids | None:  # noqa: N802
+        """Cases by cluster (row) and head's answer (column); ``None`` where the head decides, or is not known."""
+        both_N = (self.cluster_N >= 0) & (self.head_N >= 0)
+        if self.run.checkpoint.clustering is None or not both_N.any():
+            return None
+        heads_KK = np.zeros((self.classes, self.classes), dtype=np.int64)
+        np.add.at(heads_KK, (self.cluster_N[both_N], self.head_N[both_N]), 1)
+        return heads_KK
+
     def sizes(self, *, train: bool) -> Ids:
         """Cases of each class in one split."""
         here_N = (self.is_train_N == train) & (self.cluster_N >= 0)

@@ -1,17 +1,22 @@
 """What is known of the cases beside their clusters, as columns that can be described and tested."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcam_dist.evaluation.association.columns import typed
+from dcam_dist.evaluation.association.columns import as_number, is_missing, typed
+from dcam_dist.report.acquisition import (
+    KERNEL,
+    acquisition_values,
+    is_acquisition,
+    kernel_families,
+    role_of,
+    shared_levels,
+)
 from dcam_dist.types import CaseRecord
-
-ACQUISITION = ("manufacturer", "kernel", "kernel_type", "slice_thickness_mm", "kvp", "contrast")
-"""Covariates that tell how a scan was made, not who was scanned."""
 
 # field of the densitometry, title, unit, decimals
 DENSITOMETRY = (
@@ -41,18 +46,25 @@ class Variable:
         title: Its name for people; may be any text.
         unit: Of numbers; may be empty.
         digits: Decimals that are shown.
-        values_N: Float with NaN, or text with ``""``, where a case has none.
+        values_N: Float with NaN, or text with ``""``, where a case has none; what is tested.
+        of_patient: Whether it says something of patients, so that figures of one or two cases are not shown.
     """
 
     title: str
     unit: str
     digits: int
     values_N: NDArray[Any]
+    of_patient: bool = False
 
     @property
     def numeric(self) -> bool:
         """Whether it is numbers."""
         return self.values_N.dtype.kind == "f"
+
+    @property
+    def shown_N(self) -> NDArray[Any]:  # noqa: N802 - an array, like the others
+        """The same as it may be shown: a level of one or two cases is not named."""
+        return self.values_N if self.numeric else shared_levels(self.values_N)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +89,11 @@ def variables_of(cases: Sequence[CaseRecord]) -> Variables:
     names = sorted({name for case in cases for name in case.covariates})
     columns = {name: [case.covariates.get(name, "").strip() for case in cases] for name in names}
     patient_N = [case.patient_key for case in cases]
-    found = {name: column(name, texts, patient_N) for name, texts in columns.items()}
-    known = {name: variable for name, (variable, _) in found.items() if variable is not None}
+    found = {name: column(name, texts, patient_N) for name, texts in columns.items() if not is_acquisition(name)}
     return Variables(
         densitometry=tuple(_densitometry(cases)),
-        covariates=tuple(variable for name, variable in known.items() if name not in ACQUISITION),
-        acquisition=(*(known[name] for name in ACQUISITION if name in known), *_spacings(cases)),
+        covariates=tuple(variable for variable, _ in found.values() if variable is not None),
+        acquisition=(*_acquisition(columns), *_spacings(cases)),
         left_out=tuple(f"{name} ({why})" for name, (variable, why) in found.items() if variable is None),
     )
 
@@ -90,13 +101,34 @@ def variables_of(cases: Sequence[CaseRecord]) -> Variables:
 def column(name: str, texts: Sequence[str], patient_N: Sequence[str]) -> tuple[Variable | None, str]:
     """A column of texts as numbers or categories, as ``associate`` takes it; or ``None`` and why it is neither.
 
-    Names, dates and free text have no place in a report, and a category that one or two patients have is not named.
+    Names, dates and free text have no place in a report. Of a category every level counts in a test, also one that a
+    single case has.
     """
     found, note = typed(name, "cohort", texts, patient_N)
     if found is None:
         return None, note
-    digits = decimals(found.values_N) if found.kind == "numeric" else 0
-    return Variable(name, "", digits, found.values_N), ""
+    if found.kind == "numeric":
+        return Variable(name, "", decimals(found.values_N), found.values_N, of_patient=True), ""
+    return Variable(name, "", 0, np.array([_level(text) for text in texts]), of_patient=True), ""
+
+
+def _level(text: str) -> str:
+    number = as_number(text)
+    return "" if is_missing(text) else text.strip() if number is None else f"{number:g}"
+
+
+def _acquisition(columns: Mapping[str, Sequence[str]]) -> Iterator[Variable]:
+    """Columns of the acquisition, none left out; after a kernel its families, where they are fewer."""
+    for name, texts in columns.items():
+        values_N: NDArray[Any] | None = acquisition_values(texts) if is_acquisition(name) else None
+        if values_N is None:
+            continue
+        found = Variable(name, "", decimals(values_N) if values_N.dtype.kind == "f" else 0, values_N)
+        yield found
+        if role_of(name) == KERNEL and not found.numeric:
+            families_N = kernel_families(values_N)
+            if 1 < len(set(families_N.tolist()) - {""}) < len(set(values_N.tolist()) - {""}):
+                yield Variable(f"{name}, family", "", 0, families_N)
 
 
 def decimals(values_N: NDArray[np.float64]) -> int:

@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dcam_dist.evaluation.scoring import MethodScores
 from dcam_dist.report.facts import Facts, accuracy
 from dcam_dist.report.steadiness import TRUSTED
-from dcam_dist.report.words import p_in_words, percent
+from dcam_dist.report.words import listed, p_in_words, percent
 from dcam_dist.runs.metrics_lines import CROWDED_SHARE
 
 Tone = Literal["good", "doubt", "bad", "open"]
+TOO_FEW = "too few to tell"
+FITTED = " The matching of clusters to labels was fitted on these very cases, so all of it is too good."
+DISAGREEMENT = 0.2
+"""The head may answer another cluster than the nearest centroid in this share of the cases."""
 CROWDED = 0.8
 """A class with more of the cases than this holds nearly all."""
 
@@ -32,7 +37,8 @@ class Verdict:
 
 def verdicts(facts: Facts) -> tuple[Verdict, ...]:
     """All answers, in the order in which they are asked; what a supervised run has no answer to is left out."""
-    found = (chance(facts), simpler(facts), learnt(facts), spread_out(facts), again(facts), scanner(facts))
+    asked = (chance, simpler, learnt, spread_out, again, head, scanner)
+    found = (ask(facts) for ask in asked)
     return tuple(verdict for verdict in found if verdict is not None)
 
 
@@ -48,7 +54,7 @@ def chance(facts: Facts) -> Verdict:
     text = (
         f"On {split}, {percent(scores.clustering_accuracy)} of {scores.labelled} labelled cases agree with their "
         f"{facts.names.kind}; shuffled labels reach {percent(scores.null_p95)} in one of twenty tries "
-        f"(p {p_in_words(scores.null_p_value)})."
+        f"(p {p_in_words(scores.null_p_value)})." + (FITTED if split == "train" else "")
     )
     return Verdict(question, "good" if above else "bad", "yes" if above else "no", text)
 
@@ -59,10 +65,9 @@ def simpler(facts: Facts) -> Verdict | None:
     rivals = {name: value for name, row in facts.densitometry.items() if (value := accuracy(row, split)) is not None}
     if own is None or not rivals:
         return None
-    name, best = max(rivals.items(), key=lambda item: item[1])
-    text = f"{name} alone, without a network, reaches {percent(best)} on {split}; this run {percent(own)}."
-    tone: Tone = "good" if own > best else "bad"
-    return Verdict("Better than densitometry?", tone, "yes" if own > best else "no", text)
+    name = max(rivals, key=lambda row: rivals[row])
+    text = f"{name} alone, without a network, reaches {percent(rivals[name])} on {split}; this run {percent(own)}."
+    return _beside("Better than densitometry?", facts, facts.densitometry[name], text)
 
 
 def learnt(facts: Facts) -> Verdict | None:
@@ -75,8 +80,21 @@ def learnt(facts: Facts) -> Verdict | None:
         f"The same network with random weights, clustered in the same way, reaches {percent(before)} on {split}; "
         f"trained {percent(own)}."
     )
-    tone: Tone = "good" if own > before else "bad"
-    return Verdict("Better than untrained?", tone, "yes" if own > before else "no", text)
+    return _beside("Better than untrained?", facts, facts.untrained, text)
+
+
+def _beside(question: str, facts: Facts, rival: MethodScores | None, text: str) -> Verdict:
+    """Better only where the 95 % intervals are apart: points alone differ by chance."""
+    split = facts.judged_split
+    own, other = accuracy(facts.own, split) or 0.0, accuracy(rival, split) or 0.0
+    low = (facts.own.of(split).accuracy_interval if facts.own else None) or (0.0, 1.0)
+    high = (rival.of(split).accuracy_interval if rival else None) or (0.0, 1.0)
+    text += FITTED if split == "train" else ""
+    if own <= other:
+        return Verdict(question, "bad", "no", text)
+    if low[0] > high[1]:
+        return Verdict(question, "good", "yes", text)
+    return Verdict(question, "doubt", "not shown", f"{text} Their 95 % intervals overlap, so chance may do as much.")
 
 
 def spread_out(facts: Facts) -> Verdict:
@@ -87,12 +105,13 @@ def spread_out(facts: Facts) -> Verdict:
         return Verdict(question, "open", "no cases", "No training case has a class.")
     share, empty = facts.size_K.max() / total, int((facts.size_K == 0).sum())
     largest = facts.names.titles[int(facts.size_K.argmax())]
-    text = (
-        f"The largest, {largest}, holds {percent(share)} of {total} training cases; {empty or 'none'} of them is empty."
-    )
+    unused = f"no {kind} is empty" if not empty else f"{empty} {'is' if empty == 1 else 'are'} empty"
+    text = f"The largest, {largest}, holds {percent(share)} of {total} training cases; {unused}."
     if share > CROWDED:
         return Verdict(question, "bad", "collapsed" if share > CROWDED_SHARE else "nearly collapsed", text)
-    return Verdict(question, "doubt" if empty else "good", "not all" if empty else "yes", text)
+    if empty:
+        return Verdict(question, "doubt", "not all", text)
+    return Verdict(question, "open", TOO_FEW, text) if facts.few else Verdict(question, "good", "yes", text)
 
 
 def again(facts: Facts) -> Verdict | None:
@@ -100,17 +119,37 @@ def again(facts: Facts) -> Verdict | None:
     found = facts.steadiness
     if found is None:
         return None
-    spread = found.over_resamples
-    dissolving = int((found.jaccard_K < TRUSTED).sum())
+    question, dissolving = "Do they come again?", int((found.jaccard_K < TRUSTED).sum())
     text = (
-        f"On bootstrap resamples the clusters agree with an adjusted Rand index of {spread.median:.2f} "
-        f"[{spread.low:.2f}, {spread.high:.2f}]; {dissolving} of {len(found.jaccard_K)} dissolve."
+        f"Adjusted Rand index (1: the same clusters, 0: chance): {found.over_seeds.median:.2f} between seeds, "
+        f"{found.over_resamples.median:.2f} [{found.over_resamples.low:.2f}, {found.over_resamples.high:.2f}] on "
+        f"resamples, {found.again:.2f} between the run's clusters and its features clustered once more; the lowest "
+        f"counts. {dissolving} of {len(found.jaccard_K)} clusters dissolve on resamples."
     )
-    if spread.median >= TRUSTED:
-        return Verdict(
-            "Do they come again?", "doubt" if dissolving else "good", "in part" if dissolving else "yes", text
-        )
-    return Verdict("Do they come again?", "bad", "no", text)
+    if facts.few:
+        return Verdict(question, "open", TOO_FEW, text)
+    if found.worst < TRUSTED:
+        return Verdict(question, "bad", "no", text)
+    return Verdict(question, "doubt", "in part", text) if dissolving else Verdict(question, "good", "yes", text)
+
+
+def head(facts: Facts) -> Verdict | None:
+    """Are the maps those of the clusters? They are the head's, which may answer otherwise than the nearest centroid."""
+    question = "Do the maps belong to the clusters?"
+    if facts.steadiness is None and facts.heads_KK is None:
+        return None
+    if facts.disagreement is None:
+        return Verdict(question, "open", "not evaluated", "The head's answers are known once the run is evaluated.")
+    silent = f" It never answers {listed(facts.unanswered)}." if facts.unanswered else ""
+    text = (
+        "The maps are the head's. For "
+        f"{percent(facts.disagreement)} of the cases it answers another cluster than the nearest centroid.{silent}"
+    )
+    if facts.unanswered or facts.disagreement > 0.5:
+        return Verdict(question, "bad", "not of all" if facts.unanswered else "mostly not", text)
+    if facts.disagreement > DISAGREEMENT:
+        return Verdict(question, "doubt", "in part", text)
+    return Verdict(question, "good", "yes", text)
 
 
 def scanner(facts: Facts) -> Verdict:
@@ -118,7 +157,9 @@ def scanner(facts: Facts) -> Verdict:
     answers: dict[str, tuple[Tone, str]] = {
         "strong": ("bad", "confounded"),
         "some": ("doubt", "in part"),
+        "unclear": ("doubt", "cannot be excluded"),
         "none": ("good", "no sign of it"),
+        "few": ("open", "too few to tell"),
         "unknown": ("open", "not known"),
     }
     tone, answer = answers[facts.confounding.verdict]

@@ -56,6 +56,23 @@ def test_it_fits_any_width_without_a_complaint(page, written, hostile, width, sc
         assert page.complaints() == [] and page.requests() == [path.as_uri()]
 
 
+UNDER = """[...document.querySelectorAll('table')].filter(t => t.tBodies[0]?.rows.length).flatMap(t => {
+  const cells = r => [...r.cells].filter(c => c.offsetWidth).map(c => c.getBoundingClientRect());
+  const above = cells(t.tHead.rows[0]), below = cells(t.tBodies[0].rows[0]);
+  const same = above.length === below.length && above.every((c, i) => Math.abs(c.left - below[i].left) < 1);
+  return same ? [] : [t.caption.textContent];
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_values_stand_under_their_headers(page, written, width):
+    page.show_as(width)
+    page.open(written)
+    page.ask("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert page.ask("document.querySelectorAll('table .b').length") > 10
+    assert page.ask(UNDER) == []
+
+
 def test_hostile_names_are_text(page, hostile):
     page.show_as(1280)
     page.open(hostile)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def made_up_study(cases: int, *, hostile: bool = False, labelled: bool = True) -
     cluster_N = rng.integers(6, size=cases)
     cluster_N[train] = class_N
     return Study(
-        run=RestoredRun(Path("run"), config, None, None, None),  # type: ignore[arg-type]
+        run=RestoredRun(Path("run"), config, None, SimpleNamespace(clustering=None, epoch=5), None),  # type: ignore[arg-type]
         cohort=cohort,
         names=names,
         placed=Placed(
@@ -108,10 +109,9 @@ def made_up_report(study: Study) -> Report:
     variables = variables_of(study.cases)
     titles, kind, placed = study.names.titles, study.names.kind, study.placed
     confounded = confounding(variables.acquisition, study.cluster_N, titles, kind)
-    facts = Facts(
-        "dcam", study.names, study.sizes(train=True), int((study.label_N >= 0).sum()), {}, confounded, disagreement=0.1
-    )
+    facts = Facts("dcam", study.names, study.sizes(train=True), int((study.label_N >= 0).sum()), {}, confounded)
     plane = [Plane(key, key.upper(), ("1", "2"), placed.points_NP[:, :2].astype(float)) for key in ("pca", "umap")]
+    found = by_source(variables, study.cluster_N, 6)
     versions = {"dcam-dist": "0.1.0", "torch": "2"}
     return Report(
         title=f"Clusters of {len(study.cases)} chest CT scans · dcam",
@@ -121,17 +121,18 @@ def made_up_report(study: Study) -> Report:
         verdicts=verdicts(facts),
         warnings=findings(facts),
         tables=(),
+        compared=("dcam",),
         curves=charts(study.metrics, titles),
         data=case_data(study, plane),
         without_umap="",
-        cards=cards_of(study, variables, choose_shown(placed), Seen({}, {}, ())),
+        cards=cards_of(study, found, choose_shown(placed), Seen({}, {}, (), {})),
         viewer=None,
-        differences=by_source(variables, study.cluster_N, 6),
+        differences=found,
         left_out=variables.left_out,
         steadiness=None,
         confounding=confounded,
         faithfulness=None,
         association=None,
-        methods=methods_text(study.run.config, {"train": 4, "test": 1}, 5, versions),
+        methods=methods_text(study, steady=False, versions=versions),
         reproduction=Reproduction((("seed", "0"),), (), "seed: 0\n", ("dcam-dist report RUN",), versions),
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from dcam_dist.maps import style
@@ -46,7 +45,7 @@ def viewer_parts(cases: Sequence[ViewerCase], names: ClassNames, *, budget_bytes
     html = environment().get_template("viewer.html.jinja").render(
         names=names,
         windows=WINDOWS,
-        ticks=style.SCALE_TICKS.values(),
+        ticks=style.scale_ticks(len(names.titles)).values(),
         scale=style.SCALE_LABEL.format(kind=names.kind),
         cases=cases,
         settings=_settings(cases, volumes, names),
@@ -69,14 +68,15 @@ def environment() -> Environment:
 
 
 def _settings(cases: Sequence[ViewerCase], volumes: Sequence[Volumes], names: ClassNames) -> dict[str, Any]:
-    ends = min(style.SCALE_TICKS), max(style.SCALE_TICKS)
+    ticks = style.scale_ticks(len(names.titles))
+    colours_N3 = style.map_colours()(np.linspace(0, 1, 256))[:, :3]
     return {
         "kind": names.kind,
         "titles": names.titles,
         "hu": {"floor": HU_FLOOR, "step": HU_STEP},
         "steps": PROBABILITY_STEPS,
-        "scale": {"ends": ends, "opacity": style.OPACITY},
-        "heat": np.rint(255 * colormaps["inferno"](np.linspace(0, 1, 256))[:, :3]).astype(int).tolist(),
+        "scale": {"ends": (min(ticks), max(ticks)), "opacity": (0.0, style.OPACITY[1])},
+        "heat": np.rint(255 * colours_N3).astype(int).tolist(),
         "winner": np.rint(255 * style.winner_colours(len(names.titles))).astype(int).tolist(),
         "outline": style.OUTLINE,
         "windows": {key: [low_hu, high_hu] for key, _, low_hu, high_hu in WINDOWS},
@@ -89,7 +89,7 @@ def _settings(cases: Sequence[ViewerCase], volumes: Sequence[Volumes], names: Cl
 
 def _colours(names: ClassNames) -> str:
     """The legend's colours, over the grey of a lung as in the pictures."""
-    bar = style.over_lung(style.heat()(np.linspace(0, 1, 33)))
+    bar = style.over_lung(style.map_colours()(np.linspace(0, 1, 33)))
     winners = style.over_lung(style.winner_colours(len(names.titles)))
     rules = [f"#viewer-bar {{ background: linear-gradient(to right, {', '.join(to_hex(colour) for colour in bar)}); }}"]
     rules += [f".viewer-class-{index} {{ background: {to_hex(colour)}; }}" for index, colour in enumerate(winners)]

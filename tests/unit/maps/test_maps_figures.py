@@ -100,13 +100,20 @@ def test_one_value_has_one_colour_whatever_else_the_slice_holds():
     np.testing.assert_array_equal(colours[0], colours[1])
 
 
-def test_a_pixel_that_speaks_for_no_class_is_in_the_middle_of_the_scale_for_any_number_of_classes():
+def test_a_pixel_that_speaks_for_no_class_is_not_drawn_and_one_that_is_sure_is_at_the_top():
     for classes in (2, 6):
-        uniform = np.full((classes, 2, 2), 1 / classes, np.float32)
-        view = Slice(np.zeros((2, 2), np.int16), np.ones((2, 2), bool), uniform, np.zeros((2, 2), int), (10.0, 10.0))
+        probability = np.full((classes, 2, 2), 1 / classes, np.float32)
+        probability[:, 1, 1], probability[:, 1, 0] = 0, 0.9 / (classes - 1)
+        probability[0, 1, 1], probability[0, 1, 0] = 1, 0.1
+        view = Slice(
+            np.zeros((2, 2), np.int16), np.ones((2, 2), bool), probability, np.zeros((2, 2), int), (10.0, 10.0)
+        )
         axes = Figure().add_subplot()
         style.draw_map(axes, view, 0)
-        np.testing.assert_allclose(np.asarray(axes.images[1].get_array())[0, 0], style.heat()(0.5), atol=0.01)
+        drawn_RC4 = np.asarray(axes.images[1].get_array())
+        assert drawn_RC4[0, 0, 3] < 0.01 and drawn_RC4[1, 0, 3] == 0
+        np.testing.assert_allclose(drawn_RC4[1, 1], style.map_colours()(1.0), atol=0.01)
+        assert max(style.scale_ticks(classes)) == pytest.approx(min(4, classes))
 
 
 def test_colours_lie_inside_the_lungs_alone():

@@ -43,17 +43,27 @@ def test_typical_cases_are_near_and_borderline_ones_between():
     assert (second.typical, second.borderline) == (("g",), ())
 
 
-def test_columns_are_numbers_or_categories_or_neither():
-    def column(name, texts):
-        return column_of(name, texts, [f"p{row}" for row in range(len(texts))])
+def column(name, texts):
+    """Each case is of a patient of its own."""
+    return column_of(name, texts, [f"p{row}" for row in range(len(texts))])
 
+
+def test_columns_are_numbers_or_categories_or_neither():
     assert column("age", [str(n) for n in range(40, 60)])[0].numeric
     assert not column("sex", ["F", "M"] * 4)[0].numeric
     assert "look like names" in column("said", [f"Somebody {n}" for n in range(30)])[1]
     assert "dates" in column("born", [f"19{n}-03-01" for n in range(40, 60)])[1]
     assert column("nothing", ["", ""])[0] is None
     assert np.isnan(column("age", ["", *map(str, range(9))])[0].values_N[0])
-    assert "Rare" not in column("kernel", ["B31f"] * 9 + ["BONE"] * 9 + ["Rare"])[0].values_N
+    rare = column("gold", ["1"] * 9 + ["2"] * 9 + ["Rare"])[0]
+    assert "Rare" in rare.values_N and "Rare" not in rare.shown_N
+
+
+def test_levels_of_one_case_each_are_tested_and_not_named():
+    gold = column("gold", ["a", "b", "c", "d"] * 2 + ["e", "f", "g", "h"] * 2)[0]
+    (found,) = differences([gold], np.repeat([0, 1], 8), 2)
+    assert found.test.note == "" and found.test.size == 1.0 and found.said.endswith("; too few to tell")
+    assert found.cells[0] == ("(other) 8", "")
 
 
 def test_a_column_of_names_is_left_out_and_said_so():
@@ -75,9 +85,20 @@ def test_a_planted_difference_has_a_small_q_and_noise_has_not():
     first, *others = differences([planted, *noise], cluster_N, 3)
     assert first.q_value < 1e-6 and min(one.q_value for one in others) > 0.01
     assert first.cells[0] == (f"{np.median(planted.values_N[:30]):.1f}".replace("-", "−"), first.cells[0][1])
-    beside = against_others(planted, cluster_N, 2)
-    assert beside.higher and beside.title == "laa, %"
-    assert not against_others(planted, cluster_N, 0).higher
+    beside = against_others(first, cluster_N, 2)
+    assert (beside.side, beside.title, beside.q_value) == (1, "laa, %", first.q_value)
+    assert against_others(first, cluster_N, 0).side == -1
+    (tied,) = differences([Variable("age", "", 0, np.array([60.0, 60.0, 61.0] * 30))], cluster_N, 3)
+    assert against_others(tied, cluster_N, 1).side == 0
+
+
+def test_what_two_patients_have_is_not_shown_of_their_cluster():
+    cluster_N = np.array([0, 0, *[1] * 20])
+    age, sex = column("age", [str(n) for n in range(40, 62)])[0], column("sex", ["F", "F", *["M"] * 20])[0]
+    laa = Variable("laa", "", 0, np.arange(22.0))
+    found = differences([age, sex, laa], cluster_N, 2)
+    assert [one.cells[0][0] for one in found] == ["–", "–", "0"] and found[1].cells[1][0] == "M 20"
+    assert [against_others(one, cluster_N, 0).own[0] for one in found] == ["–", "–", "0"]
 
 
 def test_densitometry_lends_covariates_no_rate():
@@ -174,6 +195,14 @@ def test_curves_draw_what_was_told_and_pass_over_what_was_not():
     assert "over 3 epochs: from 2 to 0.5" in drawn["Loss"]
     assert drawn["Cluster sizes"].count('class="c1"') == 2
     assert charts([], ("a",)) == ()
+    closed = {chart.title: str(chart.picture) for chart in charts(lines, ("cluster 1", "cluster 2"), (1, 6))}
+    assert closed["Cluster sizes"].count('class="c1"') == 3 and "last clustering: 1, 6" in closed["Cluster sizes"]
+
+
+def test_shares_are_drawn_from_0_to_1():
+    lines = [{"epoch": e, "nmi_previous": 0.90 + 0.001 * e, "loss": 1.0 - 0.001 * e} for e in range(3)]
+    nmi, loss = (str(chart.picture) for chart in charts(lines, ("a",))[::-1])
+    assert ">0.00<" in nmi.replace(">0<", ">0.00<") and ">0<" not in loss
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 7), (0.1, 0.12), (0, 1e6), (-1e-3, 1e-3)])

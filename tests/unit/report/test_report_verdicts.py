@@ -25,7 +25,7 @@ def row(test, train=0.5, p95=0.4):
             labelled=50,
             cluster_sizes=(25, 25),
             clustering_accuracy=value,
-            accuracy_interval=(value - 0.1, value + 0.1),
+            accuracy_interval=(value - 0.09, value + 0.09),
             null_mean=0.3,
             null_p95=p95,
             null_p_value=0.01,
@@ -53,8 +53,12 @@ GOOD = Facts(
     },
     confounding=Confounding("none", "No sign of it.", (), (), ()),
     steadiness=steady(0.9, 0.9),
-    disagreement=0.05,
+    heads_KK=np.array([[38, 2], [3, 57]]),
+    patients=100,
+    cases=100,
+    settled=0.95,
 )
+SMALL = {"size_K": np.array([2, 2])}
 PURE = (PureCluster(1, "kernel", "B60f", 1.0, 0.1),)
 
 
@@ -67,7 +71,7 @@ def codes(facts):
 
 
 def test_a_good_study_has_good_answers_and_no_warning():
-    assert {tone for tone, _ in answers(GOOD).values()} == {"good"} and len(answers(GOOD)) == 6
+    assert {tone for tone, _ in answers(GOOD).values()} == {"good"} and len(answers(GOOD)) == 7
     assert codes(GOOD) == set()
 
 
@@ -77,16 +81,36 @@ def test_a_good_study_has_good_answers_and_no_warning():
         ("Better than chance?", {"scores": {**GOOD.scores, "dcam": row(0.39)}}, ("bad", "no")),
         ("Better than chance?", {"scores": {}}, ("open", "not evaluated")),
         ("Better than densitometry?", {"scores": {**GOOD.scores, "LAA-950 binning": row(0.7)}}, ("bad", "no")),
+        (
+            "Better than densitometry?",
+            {"scores": {**GOOD.scores, "LAA-950 binning": row(0.65)}},
+            ("doubt", "not shown"),
+        ),
+        ("Better than untrained?", {"scores": {**GOOD.scores, "dcam, untrained": row(0.6)}}, ("doubt", "not shown")),
         ("Better than untrained?", {"scores": {**GOOD.scores, "dcam, untrained": row(0.7)}}, ("bad", "no")),
         ("All clusters in use?", {"size_K": np.array([85, 15])}, ("bad", "nearly collapsed")),
         ("All clusters in use?", {"size_K": np.array([95, 5])}, ("bad", "collapsed")),
         ("Do they come again?", {"steadiness": steady(0.9, 0.5)}, ("doubt", "in part")),
         ("Do they come again?", {"steadiness": steady(0.9, 0.9, ari=0.3)}, ("bad", "no")),
+        ("Do they come again?", {"steadiness": replace(steady(0.9, 0.9), again=0.2)}, ("bad", "no")),
+        ("Do they come again?", {"steadiness": steady(0.9, 0.9, ari=1.0), **SMALL}, ("open", "too few to tell")),
+        ("All clusters in use?", SMALL, ("open", "too few to tell")),
+        ("All clusters in use?", {"size_K": np.array([4, 0])}, ("bad", "collapsed")),
+        ("Do the maps belong to the clusters?", {"heads_KK": np.array([[40, 0], [60, 0]])}, ("bad", "not of all")),
+        ("Do the maps belong to the clusters?", {"heads_KK": np.array([[10, 30], [30, 30]])}, ("bad", "mostly not")),
+        ("Do the maps belong to the clusters?", {"heads_KK": np.array([[30, 10], [15, 45]])}, ("doubt", "in part")),
+        ("Do the maps belong to the clusters?", {"heads_KK": None}, ("open", "not evaluated")),
         (
             "Scanner or subtype?",
             {"confounding": Confounding("strong", "Confounded.", (), (), ())},
             ("bad", "confounded"),
         ),
+        (
+            "Scanner or subtype?",
+            {"confounding": Confounding("unclear", "", (), (), ())},
+            ("doubt", "cannot be excluded"),
+        ),
+        ("Scanner or subtype?", {"confounding": Confounding("few", "", (), (), ())}, ("open", "too few to tell")),
         ("Scanner or subtype?", {"confounding": Confounding("some", "Partly.", (), (), ())}, ("doubt", "in part")),
         ("Scanner or subtype?", {"confounding": Confounding("unknown", "?", (), (), ())}, ("open", "not known")),
     ],
@@ -102,7 +126,29 @@ def test_the_test_split_is_judged_where_it_has_labels():
 
 
 def test_a_supervised_run_is_not_asked_whether_clusters_come_again():
-    assert "Do they come again?" not in answers(replace(GOOD, steadiness=None))
+    found = answers(replace(GOOD, steadiness=None, heads_KK=None))
+    assert "Do they come again?" not in found and "Do the maps belong to the clusters?" not in found
+
+
+def said(facts, question):
+    return next(one.because for one in verdicts(facts) if one.question == question)
+
+
+def test_what_was_judged_on_train_says_that_the_matching_was_fitted_there():
+    only_train = {
+        name: replace(found, test=SplitScores(n=10, labelled=0, cluster_sizes=(5, 5)))
+        for name, found in GOOD.scores.items()
+    }
+    for question in ("Better than chance?", "Better than densitometry?", "Better than untrained?"):
+        assert "fitted on these very cases" in said(replace(GOOD, scores=only_train), question)
+        assert "fitted" not in said(GOOD, question)
+
+
+def test_clusters_that_the_head_never_answers_are_named_and_grammar_holds():
+    silent = said(replace(GOOD, heads_KK=np.array([[40, 0], [60, 0]])), "Do the maps belong to the clusters?")
+    assert "It never answers cluster 2." in silent and "60\xa0%" in silent
+    assert "no cluster is empty" in said(GOOD, "All clusters in use?")
+    assert "1 is empty" in said(replace(GOOD, size_K=np.array([40, 0])), "All clusters in use?")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +161,10 @@ def test_a_supervised_run_is_not_asked_whether_clusters_come_again():
         ("outdated", {"outdated": 3}),
         ("no_labels", {"labelled": 0}),
         ("not_learnt", {"scores": {**GOOD.scores, "dcam, untrained": row(0.7)}}),
-        ("head_disagrees", {"disagreement": 0.3}),
+        ("head_disagrees", {"heads_KK": np.array([[30, 10], [20, 40]])}),
+        ("head_silent", {"heads_KK": np.array([[40, 0], [60, 0]])}),
+        ("not_settled", {"settled": 0.6}),
+        ("many_scans", {"patients": 80}),
         ("unstable", {"steadiness": steady(0.9, 0.5)}),
         ("few_cases", {"size_K": np.array([9, 10])}),
         ("few_cases", {"size_K": np.array([96, 4])}),

@@ -242,7 +242,8 @@
     const ras = shown.affine.map((row) => row[0] * x + row[1] * y + row[2] * z + row[3]);
     const mm = [-ras[0], -ras[1], ras[2]].map((value) => minus(value.toFixed(1)));
     const probability = (stored - 1) / steps;
-    const density = `${minus(hu.floor + hu.step * shown.ct[index])} HU`;
+    const edge = { 0: "≤ ", 255: "≥ " }[shown.ct[index]] ?? ""; // what is stored ends there
+    const density = `${edge}${minus(hu.floor + hu.step * shown.ct[index])} HU`;
     const chance = inside ? `${(100 * probability).toFixed(1)} %, ${(probability * titles.length).toFixed(2)} × chance` : "none outside the lungs";
     at("hu").textContent = density;
     at("probability-name").textContent = `Probability of ${titles[k]}`;
