@@ -11,7 +11,9 @@ number of every case), study.md and figure.png into DIR, else into OUT.
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,38 +46,65 @@ SMOKE_SETTINGS = (
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Run the seeds one after the other; what is there already is not made again."""
+    """Make and measure the trainings; what is there already is not made again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--results", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702, 703])
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings that are made and measured at once")
     parser.add_argument("--smoke", action="store_true", help="tiny trainings: shows that it runs, nothing else")
     arguments = parser.parse_args(given)
     settings = SMOKE_SETTINGS if arguments.smoke else ()
-    for seed in arguments.seeds:
-        measure_seed(arguments.out / f"seed-{seed}", seed, arguments.cases, arguments.ranks, settings)
-        print(f"seed {seed} done", flush=True)
+    places = [Place(arguments.out / f"seed-{seed}", seed, arguments.ranks, settings) for seed in arguments.seeds]
+    for place in places:
+        make_cohort(place, arguments.cases)
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(measure, place, method) for place in places for method in METHODS]
+        for one in as_completed(waiting):
+            print(one.result(), flush=True)
     write_study(arguments.out, arguments.results or arguments.out, arguments.seeds, arguments.cases)
 
 
-def measure_seed(folder: Path, seed: int, cases: int, ranks: int, settings: Sequence[str]) -> None:
-    """One cohort, both trainings, both measured."""
-    missing = [method for method in METHODS if not (folder / method / JSON_FILE).is_file()]
-    if not missing:
-        return
-    scans, cohort = folder / "scans", folder / "cohort.zarr"
-    if not (scans / "cases.csv").is_file():
-        write_phantom_cohort(scans, cases=cases, seed=seed, format="nifti")
-    given = [*settings, f"seed={seed}", f"data.cohort={cohort}"]
-    ingest([scans / "cases.csv"], cohort, config=load_config(CONFIG, given))
-    for method in missing:
-        arguments = ["--config", str(CONFIG), *given, f"method={method}", f"output={folder / method}"]
-        started = Launched(train_command(arguments, ranks=ranks, launcher="launch"), folder / f"{method}.log")
+@dataclass(frozen=True)
+class Place:
+    """Where a seed's cohort and trainings are, and how they are made."""
+
+    folder: Path
+    seed: int
+    ranks: int
+    settings: Sequence[str]
+
+    @property
+    def scans(self) -> Path:
+        """The generated scans and their lesion masks."""
+        return self.folder / "scans"
+
+    @property
+    def given(self) -> list[str]:
+        """The settings that both methods share."""
+        return [*self.settings, f"seed={self.seed}", f"data.cohort={self.folder / 'cohort.zarr'}"]
+
+
+def make_cohort(place: Place, cases: int) -> None:
+    """One cohort, for both trainings."""
+    if not (place.scans / "cases.csv").is_file():
+        write_phantom_cohort(place.scans, cases=cases, seed=place.seed, format="nifti")
+    ingest([place.scans / "cases.csv"], place.folder / "cohort.zarr", config=load_config(CONFIG, place.given))
+
+
+def measure(place: Place, method: str) -> str:
+    """One training, measured; says which."""
+    run = place.folder / method
+    if not (run / JSON_FILE).is_file():
+        arguments = ["--config", str(CONFIG), *place.given, f"method={method}", f"output={run}"]
+        command = train_command(arguments, ranks=place.ranks, launcher="launch")
+        started = Launched(command, place.folder / f"{method}.log")
         if started.wait(LONGEST_S) != [0]:
             raise RuntimeError(started.said)
-        faithfulness([folder / method], lesions=scans)
+        faithfulness([run], lesions=place.scans)
+    return f"seed {place.seed}, {method}: done"
 
 
 def write_study(out: Path, results: Path, seeds: Sequence[int], cases: int) -> None:
