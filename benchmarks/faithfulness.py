@@ -24,17 +24,28 @@ from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
 from dcam_dist.maps.faithfulness import RunMeasures, faithfulness, read_run
 from dcam_dist.maps.faithfulness.example import Example, choose, make_example
+from dcam_dist.maps.faithfulness.explain import SHUFFLED
 from dcam_dist.maps.faithfulness.figure import write_figure
 from dcam_dist.maps.faithfulness.files import run_to_json
 from dcam_dist.maps.faithfulness.report import render
+from dcam_dist.maps.faithfulness.summary import by_case, chance_of, difference
 from dcam_dist.maps.faithfulness.targets import LESIONS, find_lesions
-from dcam_dist.maps.faithfulness.verdicts import end_similarity, pointing
+from dcam_dist.maps.faithfulness.text import plain, signed, table
+from dcam_dist.maps.faithfulness.verdicts import CONTROLS, chance_similarity, end_similarity, share
 from dcam_dist.maps.faithfulness.write import JSON_FILE
 from dcam_dist.phantom import write_phantom_cohort
 from dcam_dist.runs import open_cohort_of, restore_run
 
 FIGURE = "figure.png"
 LONGEST_S = 3600.0
+SEED_COLUMNS = (
+    "head agrees",
+    "AUPRC, lesions, less chance",
+    "less a shuffled head",
+    *(f"insertion less deletion, probability, normal, less {name}" for name in CONTROLS.values()),
+    "size of ρ, all weights randomized",
+    "size of ρ, two random networks",
+)
 SMOKE_SETTINGS = (
     "grid.shape=[32,32,32]",
     "network.filters=4",
@@ -155,14 +166,30 @@ def report(
         render(together, FIGURE),
         "## Seed by seed",
         "",
+        "Medians over the test cases of each seed, a training of each method: how far the lines of a method are apart "
+        "is the training's own variation, which no interval above contains.",
+        "",
+        table(["training", "n", *SEED_COLUMNS], [_seed_row(*one) for one in _trainings(by_seed)]),
+        "",
+        f"Hardware: {tree['cpu']}, {tree['cores']} cores; {tree['versions']}.",
     ]
-    for seed, runs in by_seed.items():
-        for method, run in runs.items():
-            end = end_similarity(run)
-            lines.append(
-                f"- {seed}, {method}: {pointing(run, LESIONS)} |ρ| after all weights were randomized: {end.median:.2f}."
-            )
-    return "\n".join([*lines, "", f"Hardware: {tree['cpu']}, {tree['cores']} cores; {tree['versions']}."]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _trainings(by_seed: Mapping[int, Mapping[str, RunMeasures]]) -> list[tuple[str, RunMeasures]]:
+    return [(f"{method}, {seed}", by_seed[seed][method]) for method in METHODS for seed in by_seed]
+
+
+def _seed_row(title: str, run: RunMeasures) -> list[str]:
+    """One training: agreement with the head, differences to chance and controls, and similarity."""
+    auprc, gap = f"auprc/{LESIONS}", "gap/normal/probability"
+    chance = {case.case_id: chance_of(case, LESIONS) for case in run.reported}
+    others = [chance, by_case(run, SHUFFLED, auprc), *(by_case(run, one, gap) for one in CONTROLS)]
+    own = [by_case(run, run.own, auprc)] * 2 + [by_case(run, run.own, gap)] * len(CONTROLS)
+    found = [difference(*both, run.bootstrap, run.seed).median for both in zip(own, others, strict=True)]
+    ends = (end_similarity(run).median, chance_similarity(run).median)
+    agree = share(sum(case.head_agrees for case in run.reported), len(run.reported))
+    return [title, str(len(run.reported)), agree, *map(signed, found), *map(plain, ends)]
 
 
 if __name__ == "__main__":
