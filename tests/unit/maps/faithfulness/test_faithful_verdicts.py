@@ -16,12 +16,12 @@ from dcam_dist.maps.naming import ClassNames
 
 GAP = "gap/normal/probability"
 METHODS = ("dcam", "grad_cam", "random_weights", "shuffled_head", "low_attenuation", "random")
-CASES = 12
+CASES = 14  # fewer than that, with ties, make an exact test of seconds
 
 
 def make_case(index, levels, *, agrees=False, end=0.2, chance=0.25):
     """One case of which each map has its level over what the others have, with a little that differs by case."""
-    wiggle = 0.001 * (index % 3)
+    wiggle = 0.001 * index
     line = np.zeros((9, 2))
     return CaseMeasures(
         case_id=f"case{index}",
@@ -58,7 +58,7 @@ def make_run(levels, cases=CASES, **more):
 def test_a_map_above_chance_and_every_control_points_at_it():
     said = pointing(make_run({"dcam": 0.3, "low_attenuation": 0.6}), "laa950")
     assert said.startswith("it points at voxels below −950 HU. AUPRC less that of chance +0.30 [")
-    assert "smoothed noise +0.30" in said and "−HU −0.30" in said and "n = 12" in said
+    assert "smoothed noise +0.30" in said and "−HU −0.30" in said and "n = 14" in said
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_maps_that_do_not_vary_are_left_out_and_counted():
 
     some = replace(run, cases=tuple(without(case) if place < 3 else case for place, case in enumerate(run.cases)))
     said = ordering(some, "normal", "probability")
-    assert "n = 9. The map does not vary in 3 of 12 (25 %), left out here." in said
+    assert "n = 11. The map does not vary in 3 of 14 (21 %), left out here." in said
     none = replace(run, cases=tuple(without(case) for case in run.cases))
     assert "probability, normal lung put in: cannot be judged." in ordering(none, "normal", "probability")
 
@@ -104,23 +104,23 @@ def test_maps_that_do_not_vary_are_left_out_and_counted():
 def test_changing_with_the_weights_is_told_from_staying_and_from_what_cannot_be_judged():
     assert noticing(make_run({}, end=0.97)).startswith("it does not change with the weights: |ρ| with itself")
     changed = noticing(make_run({}))
-    assert changed.startswith("it changes with the weights: |ρ| with itself after all of them were randomized is 0.20")
-    assert "less than the 0.25" in changed and "learnt weights" not in changed
-    assert "not to be told from the 0.20" in noticing(make_run({}, chance=0.198))
+    assert changed.startswith("it changes with the weights: |ρ| with itself after all of them were randomized is 0.19")
+    assert "less than the 0.26" in changed and "learnt weights" not in changed
+    assert "not to be told from the 0.19" in noticing(make_run({}, chance=0.187))
     constant = noticing(make_run({}, end=float("nan")))
     assert constant.startswith("whether it changes with the weights cannot be judged")
-    assert "does not vary in 12 of 12 (100 %)" in constant
+    assert "does not vary in 14 of 14 (100 %)" in constant
 
 
 def test_a_few_maps_that_do_not_vary_leave_the_verdict_and_are_counted():
     run, still = make_run({}), make_case(0, {}, end=float("nan"))
     said = noticing(replace(run, cases=(still, *run.cases[1:])))
-    assert said.startswith("it changes with the weights") and "does not vary in 1 of 12 (8 %)." in said
+    assert said.startswith("it changes with the weights") and "does not vary in 1 of 14 (7 %)." in said
 
 
 def test_the_first_line_says_whose_maps_they_are():
     said = verdicts({"run": make_run({})})[0]
-    assert said.startswith("run, dCAM: the head prefers the scan's cluster, which the maps explain, in 0 of 12 (0 %)")
+    assert said.startswith("run, dCAM: the head prefers the scan's cluster, which the maps explain, in 0 of 14 (0 %)")
     assert "these maps are of the head, which prefers another cluster" in said
     assert "another cluster" not in belonging(make_run({}, agrees=True))
 
