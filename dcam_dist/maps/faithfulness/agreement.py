@@ -6,13 +6,12 @@ from dcam_dist.maps.faithfulness.explain import DENSITY, GRAD_CAM, RANDOM, RANDO
 from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.maps.faithfulness.overlap import LEAST_CASES
 from dcam_dist.maps.faithfulness.summary import Estimate, by_grade, chance_of, measured, over_cases
-from dcam_dist.maps.faithfulness.targets import LESIONS
+from dcam_dist.maps.faithfulness.targets import LESIONS, LONG
 from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
 from dcam_dist.maps.faithfulness.text import NONE, cell, table
 from dcam_dist.types import UNASSIGNED
 
 Runs = Mapping[str, RunMeasures]
-DIGITS = 3
 
 
 def agreement(runs: Runs) -> list[str]:
@@ -54,7 +53,7 @@ def _rows(name: str, run: RunMeasures, target: str) -> list[list[str]]:
         found = [measured(run, method, measure) for measure in (*names, f"spearman/{target}")]
         rules = run.rules[method, target]
         inverted = f"{sum(rule.sign < 0 for rule in rules)} of {len(rules)}"
-        rows.append([f"{name}: {TITLES[method]}", str(found[0].n), *(cell(one, DIGITS) for one in found), inverted])
+        rows.append([f"{name}: {TITLES[method]}", str(found[0].n), *(cell(one) for one in found), inverted])
     return rows
 
 
@@ -62,7 +61,7 @@ def _decided(name: str, run: RunMeasures, target: str) -> str:
     counts = [rule.cases for rule in run.rules[run.own, target]]
     few = sum(count < LEAST_CASES for count in counts)
     return (
-        f"{name}: training cases with {TARGETS[target]}, {run.names.kind} by {run.names.kind}: "
+        f"{name}: training cases with {LONG[target]}, {run.names.kind} by {run.names.kind}: "
         f"{', '.join(map(str, counts))}; {few} of {len(counts)} have fewer than {LEAST_CASES} and take the rule of all."
     )
 
@@ -72,8 +71,8 @@ def _bounds(run: RunMeasures, target: str) -> list[list[str]]:
     chance = over_cases(run, lambda case: chance_of(case, target))
     best = over_cases(run, lambda case: case.ceiling.get(target, float("nan")))
     return [
-        ["chance", str(chance.n), *[cell(chance, DIGITS)] * 3, *[NONE] * 3],
-        ["best on this grid", str(best.n), *[cell(best, DIGITS)] * 2, *[NONE] * 4],
+        ["chance", str(chance.n), *[cell(chance)] * 3, *[NONE] * 3],
+        ["best on this grid", str(best.n), *[cell(best)] * 2, *[NONE] * 4],
     ]
 
 

@@ -70,8 +70,8 @@ def whole(value: float) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words as in a sentence."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    """Words as in a sentence that denies."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _written(value: float, digits: int) -> str:

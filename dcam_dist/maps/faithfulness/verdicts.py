@@ -17,8 +17,7 @@ from dcam_dist.maps.faithfulness.summary import (
     over_cases,
     unordered,
 )
-from dcam_dist.maps.faithfulness.targets import LESIONS
-from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
+from dcam_dist.maps.faithfulness.targets import LONG
 from dcam_dist.maps.faithfulness.text import WORTH, apart, cell, difference_text, listed, whole
 
 UNCHANGED = 0.5
@@ -69,9 +68,9 @@ def pointing(run: RunMeasures, target: str) -> str:
     way = [(own[one] - chance[one]) / (best[one] - chance[one]) for one in own if best[one] > chance[one]]
     covered = estimate((100 * part for part in way), run.bootstrap, run.seed)
     if not covered.n:
-        return f"no case has {_target(target)}, so nothing is said of them."
+        return f"no case has {LONG[target]}, so nothing is said of them."
     return (
-        f"{_points(found, _target(target))}. AUPRC less that of "
+        f"{_points(found, LONG[target])}. AUPRC, less that of "
         f"{_numbers({**found, '−HU': _between(run, DENSITY, measure)})}, n = {covered.n}. It goes {cell(covered)} % of "
         "the way from chance to the best that this grid allows, read in the direction that the training cases chose."
     )
@@ -174,7 +173,7 @@ def _as_good(found: Found) -> str:
 
 
 def _numbers(found: Found) -> str:
-    return "; ".join(f"{name} {difference_text(one)}" for name, one in found.items())
+    return "; ".join(f"{name}: {difference_text(one)}" for name, one in found.items())
 
 
 def _alike(found: Difference) -> str:
@@ -189,7 +188,3 @@ def _better(found: Difference) -> bool:
 
 def _worse(found: Difference) -> bool:
     return apart(found) and found.median < 0
-
-
-def _target(target: str) -> str:
-    return "lesions" if target == LESIONS else f"voxels {TARGETS[target]}"

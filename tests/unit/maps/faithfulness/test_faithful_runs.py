@@ -23,7 +23,6 @@ from dcam_dist.maps.faithfulness.summary import by_case, difference, estimate
 from dcam_dist.maps.faithfulness.verdicts import invariant_line
 from dcam_dist.training import train
 
-
 GRID = (16, 16, 16)
 """The least that the networks take: a case here is some two hundred passes."""
 

@@ -57,8 +57,8 @@ def make_run(levels, cases=CASES, **more):
 
 def test_a_map_above_chance_and_every_control_points_at_it():
     said = pointing(make_run({"dcam": 0.3, "low_attenuation": 0.6}), "laa950")
-    assert said.startswith("it points at voxels below −950 HU. AUPRC less that of chance +0.30 [")
-    assert "smoothed noise +0.30" in said and "−HU −0.30" in said and "n = 14" in said
+    assert said.startswith("it points at voxels below −950 HU. AUPRC, less that of chance: +0.30 [")
+    assert "smoothed noise: +0.30" in said and "−HU: −0.30" in said and "n = 14" in said
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_a_map_above_chance_and_every_control_points_at_it():
 )
 def test_a_map_that_a_control_reaches_is_not_said_to_point_or_to_carry_the_score(control, name):
     level = make_run({"dcam": 0.3, control: 0.3})
-    assert f"is not shown: it is no better than {name}. AUPRC" in pointing(level, "laa950")
+    assert f"is not shown: it is no better than {name}. AUPRC," in pointing(level, "laa950")
     assert f"rests on what it marks is not shown: it is no better than {name}." in ordering(
         level, "normal", "probability"
     )
     ahead = make_run({"dcam": 0.3, control: 0.5})
-    assert f"is not shown: it is worse than {name}. AUPRC" in pointing(ahead, "laa950")
+    assert f"is not shown: it is worse than {name}. AUPRC," in pointing(ahead, "laa950")
 
 
 def test_a_map_below_chance_points_away_and_one_above_it_by_little_is_of_no_use():
     said = pointing(make_run({"dcam": -0.05}), "laa950")
-    assert "worse than chance, smoothed noise, random weights and a shuffled head; it points away from them" in said
+    assert "worse than chance, smoothed noise, random weights or a shuffled head; it points away from them" in said
     assert "by less than 0.01: of no use" in pointing(make_run({"dcam": 0.004}), "laa950")
 
 
