@@ -11,7 +11,9 @@ number of every case), study.md and figure.png into DIR, else into OUT.
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,17 +24,28 @@ from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
 from dcam_dist.maps.faithfulness import RunMeasures, faithfulness, read_run
 from dcam_dist.maps.faithfulness.example import Example, choose, make_example
+from dcam_dist.maps.faithfulness.explain import SHUFFLED
 from dcam_dist.maps.faithfulness.figure import write_figure
 from dcam_dist.maps.faithfulness.files import run_to_json
 from dcam_dist.maps.faithfulness.report import render
+from dcam_dist.maps.faithfulness.summary import by_case, chance_of, difference
 from dcam_dist.maps.faithfulness.targets import LESIONS, find_lesions
-from dcam_dist.maps.faithfulness.verdicts import end_similarity, pointing
+from dcam_dist.maps.faithfulness.text import plain, signed, table
+from dcam_dist.maps.faithfulness.verdicts import CONTROLS, chance_similarity, end_similarity, share
 from dcam_dist.maps.faithfulness.write import JSON_FILE
 from dcam_dist.phantom import write_phantom_cohort
 from dcam_dist.runs import open_cohort_of, restore_run
 
 FIGURE = "figure.png"
 LONGEST_S = 3600.0
+SEED_COLUMNS = (
+    "head agrees",
+    "AUPRC, lesions, less chance",
+    "less a shuffled head",
+    *(f"insertion less deletion, probability, normal, less {name}" for name in CONTROLS.values()),
+    "size of ρ, all weights randomized",
+    "size of ρ, two random networks",
+)
 SMOKE_SETTINGS = (
     "grid.shape=[32,32,32]",
     "network.filters=4",
@@ -44,38 +57,65 @@ SMOKE_SETTINGS = (
 
 
 def main(given: Sequence[str] | None = None) -> None:
-    """Run the seeds one after the other; what is there already is not made again."""
+    """Make and measure the trainings; what is there already is not made again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--results", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[701, 702, 703])
     parser.add_argument("--cases", type=int, default=48)
     parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings that are made and measured at once")
     parser.add_argument("--smoke", action="store_true", help="tiny trainings: shows that it runs, nothing else")
     arguments = parser.parse_args(given)
     settings = SMOKE_SETTINGS if arguments.smoke else ()
-    for seed in arguments.seeds:
-        measure_seed(arguments.out / f"seed-{seed}", seed, arguments.cases, arguments.ranks, settings)
-        print(f"seed {seed} done", flush=True)
+    places = [Place(arguments.out / f"seed-{seed}", seed, arguments.ranks, settings) for seed in arguments.seeds]
+    for place in places:
+        make_cohort(place, arguments.cases)
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(measure, place, method) for place in places for method in METHODS]
+        for one in as_completed(waiting):
+            print(one.result(), flush=True)
     write_study(arguments.out, arguments.results or arguments.out, arguments.seeds, arguments.cases)
 
 
-def measure_seed(folder: Path, seed: int, cases: int, ranks: int, settings: Sequence[str]) -> None:
-    """One cohort, both trainings, both measured."""
-    missing = [method for method in METHODS if not (folder / method / JSON_FILE).is_file()]
-    if not missing:
-        return
-    scans, cohort = folder / "scans", folder / "cohort.zarr"
-    if not (scans / "cases.csv").is_file():
-        write_phantom_cohort(scans, cases=cases, seed=seed, format="nifti")
-    given = [*settings, f"seed={seed}", f"data.cohort={cohort}"]
-    ingest([scans / "cases.csv"], cohort, config=load_config(CONFIG, given))
-    for method in missing:
-        arguments = ["--config", str(CONFIG), *given, f"method={method}", f"output={folder / method}"]
-        started = Launched(train_command(arguments, ranks=ranks, launcher="launch"), folder / f"{method}.log")
+@dataclass(frozen=True)
+class Place:
+    """Where a seed's cohort and trainings are, and how they are made."""
+
+    folder: Path
+    seed: int
+    ranks: int
+    settings: Sequence[str]
+
+    @property
+    def scans(self) -> Path:
+        """The generated scans and their lesion masks."""
+        return self.folder / "scans"
+
+    @property
+    def given(self) -> list[str]:
+        """The settings that both methods share."""
+        return [*self.settings, f"seed={self.seed}", f"data.cohort={self.folder / 'cohort.zarr'}"]
+
+
+def make_cohort(place: Place, cases: int) -> None:
+    """One cohort, for both trainings."""
+    if not (place.scans / "cases.csv").is_file():
+        write_phantom_cohort(place.scans, cases=cases, seed=place.seed, format="nifti")
+    ingest([place.scans / "cases.csv"], place.folder / "cohort.zarr", config=load_config(CONFIG, place.given))
+
+
+def measure(place: Place, method: str) -> str:
+    """One training, measured; says which."""
+    run = place.folder / method
+    if not (run / JSON_FILE).is_file():
+        arguments = ["--config", str(CONFIG), *place.given, f"method={method}", f"output={run}"]
+        command = train_command(arguments, ranks=place.ranks, launcher="launch")
+        started = Launched(command, place.folder / f"{method}.log")
         if started.wait(LONGEST_S) != [0]:
             raise RuntimeError(started.said)
-        faithfulness([folder / method], lesions=scans)
+        faithfulness([run], lesions=place.scans)
+    return f"seed {place.seed}, {method}: done"
 
 
 def write_study(out: Path, results: Path, seeds: Sequence[int], cases: int) -> None:
@@ -126,14 +166,30 @@ def report(
         render(together, FIGURE),
         "## Seed by seed",
         "",
+        "Medians over the test cases of each seed, a training of each method: how far the lines of a method are apart "
+        "is the training's own variation, which no interval above contains.",
+        "",
+        table(["training", "n", *SEED_COLUMNS], [_seed_row(*one) for one in _trainings(by_seed)]),
+        "",
+        f"Hardware: {tree['cpu']}, {tree['cores']} cores; {tree['versions']}.",
     ]
-    for seed, runs in by_seed.items():
-        for method, run in runs.items():
-            end = end_similarity(run)
-            lines.append(
-                f"- {seed}, {method}: {pointing(run, LESIONS)} |ρ| after all weights were randomized: {end.median:.2f}."
-            )
-    return "\n".join([*lines, "", f"Hardware: {tree['cpu']}, {tree['cores']} cores; {tree['versions']}."]) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _trainings(by_seed: Mapping[int, Mapping[str, RunMeasures]]) -> list[tuple[str, RunMeasures]]:
+    return [(f"{method}, {seed}", by_seed[seed][method]) for method in METHODS for seed in by_seed]
+
+
+def _seed_row(title: str, run: RunMeasures) -> list[str]:
+    """One training: agreement with the head, differences to chance and controls, and similarity."""
+    auprc, gap = f"auprc/{LESIONS}", "gap/normal/probability"
+    chance = {case.case_id: chance_of(case, LESIONS) for case in run.reported}
+    others = [chance, by_case(run, SHUFFLED, auprc), *(by_case(run, one, gap) for one in CONTROLS)]
+    own = [by_case(run, run.own, auprc)] * 2 + [by_case(run, run.own, gap)] * len(CONTROLS)
+    found = [difference(*both, run.bootstrap, run.seed).median for both in zip(own, others, strict=True)]
+    ends = (end_similarity(run).median, chance_similarity(run).median)
+    agree = share(sum(case.head_agrees for case in run.reported), len(run.reported))
+    return [title, str(len(run.reported)), agree, *map(signed, found), *map(plain, ends)]
 
 
 if __name__ == "__main__":

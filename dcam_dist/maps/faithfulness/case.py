@@ -6,26 +6,27 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dcam_dist.config.seeds import derived_seed
 from dcam_dist.maps.faithfulness import overlap
 from dcam_dist.maps.faithfulness.curves import Curves, Scores, perturbation, perturbation_curves, replacements
 from dcam_dist.maps.faithfulness.explain import (
     RANDOM_WEIGHTS,
     SHOWN,
-    SHUFFLED,
     Explained,
     class_scores,
     own_method,
     randomized_maps,
+    untrained_map,
 )
-from dcam_dist.maps.faithfulness.similarity import spearman, ssim
+from dcam_dist.maps.faithfulness.similarity import spearman, ssim, varies
 from dcam_dist.maps.faithfulness.targets import Shares
 from dcam_dist.runs import RestoredRun
 
 Values = dict[str, float]
 Rules = Mapping[tuple[str, str], tuple[overlap.Rule, ...]]
 SCORES = ("probability", "margin")
-UNCURVED = (SHOWN, RANDOM_WEIGHTS, SHUFFLED)
-"""Without deletion and insertion, which cost forty passes a map: their question is asked by the other measures."""
+UNCURVED = (SHOWN,)
+"""Without deletion and insertion, which cost thirty passes a map: it has nearly the order of the own map."""
 SAMPLE_VOXELS = 20_000
 
 
@@ -46,7 +47,8 @@ class CaseMeasures:
             scans that are reported also ``auprc/TARGET`` and ``dice/TARGET`` by the rule, and
             ``deletion|insertion|gap/REPLACEMENT/SCORE``.
         similarity: By stage of the cascading randomization: ``spearman`` and ``ssim`` with the map itself.
-        curves: By method, then by replacement.
+        chance_similarity: ``spearman`` of the maps of two networks that have learnt nothing, of this scan and class.
+        curves: By method, then by replacement; none of a map that does not vary, which has no order.
     """
 
     case_id: str
@@ -59,6 +61,7 @@ class CaseMeasures:
     ceiling: Values
     values: Mapping[str, Values]
     similarity: Mapping[str, Values] = field(default_factory=dict)
+    chance_similarity: float = float("nan")
     curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)
 
 
@@ -139,6 +142,13 @@ def similarities(explained: Explained, run: RestoredRun) -> dict[str, Values]:
     }
 
 
+def chance_similarity(explained: Explained, run: RestoredRun) -> float:
+    """How alike two maps are of which neither shows anything learnt; the classes of both are told apart by chance."""
+    seed, lungs = derived_seed(explained.seed, "another untrained network", 0), explained.mapped.lung_mask_DHW
+    other = untrained_map(run, explained.volume_DHW, lungs, explained.mapped.class_id, seed)
+    return spearman(explained.maps[RANDOM_WEIGHTS][lungs], other[lungs])
+
+
 def follow(explained: Explained, run: RestoredRun, normal: float) -> dict[str, dict[str, Curves]]:
     """Deletion and insertion curves of the maps that have them, by method and replacement."""
     volume, lungs, class_id = explained.volume_DHW, explained.mapped.lung_mask_DHW, explained.mapped.class_id
@@ -148,11 +158,12 @@ def follow(explained: Explained, run: RestoredRun, normal: float) -> dict[str, d
         return np.array([probability_K[class_id], margin_K[class_id]], dtype=np.float64)
 
     curved = {method: map_DHW for method, map_DHW in explained.maps.items() if method not in UNCURVED}
+    ordered = {method: map_DHW for method, map_DHW in curved.items() if varies(map_DHW[lungs])}
     whole_M = score(volume)
     found: dict[str, dict[str, Curves]] = {method: {} for method in curved}
     for name, replacement in replacements(volume, lungs, normal).items():
-        at = perturbation(volume, replacement, lungs, score, whole_M)
-        for method, map_DHW in curved.items():
+        at = perturbation(volume, replacement, lungs, score, whole_M, seed=explained.seed)
+        for method, map_DHW in ordered.items():
             found[method][name] = perturbation_curves(at, map_DHW)
     return found
 

@@ -13,7 +13,7 @@ Scores = NDArray[np.float64]
 Score = Callable[[Floats], Scores]
 """From a volume on the training grid."""
 
-STEPS = 11
+STEPS = 9
 BLOCK_VOXELS = 2
 """Voxels along each edge of the blocks that are replaced, about a centimetre on a 5 mm grid: maps of different
 resolutions are then asked the same question, and single-voxel speckle, which no scan shows, is rarer."""
@@ -45,6 +45,7 @@ class Perturbation:
         volume_DHW: 0…1, on the training grid.
         replaced_DHW: The same with all of the lungs replaced.
         lung_mask_DHW: bool.
+        seed: Of the order among blocks of the same importance.
         score: Of a volume.
         whole_M: Score of the volume.
         empty_M: Score with all replaced.
@@ -53,13 +54,20 @@ class Perturbation:
     volume_DHW: Floats
     replaced_DHW: Floats
     lung_mask_DHW: NDArray[np.bool_]
+    seed: int
     score: Score
     whole_M: Scores
     empty_M: Scores
 
 
 def perturbation(
-    volume_DHW: Floats, replacement_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], score: Score, whole_M: Scores
+    volume_DHW: Floats,
+    replacement_DHW: Floats,
+    lung_mask_DHW: NDArray[np.bool_],
+    score: Score,
+    whole_M: Scores,
+    *,
+    seed: int,
 ) -> Perturbation:
     """Score the end where all of the lungs is replaced.
 
@@ -69,9 +77,10 @@ def perturbation(
         lung_mask_DHW: bool.
         score: Of a volume.
         whole_M: Score of the volume as it is.
+        seed: Of the order among blocks of the same importance.
     """
     replaced = np.where(lung_mask_DHW, replacement_DHW, volume_DHW).astype(np.float32)
-    return Perturbation(volume_DHW, replaced, lung_mask_DHW, score, whole_M, score(replaced))
+    return Perturbation(volume_DHW, replaced, lung_mask_DHW, seed, score, whole_M, score(replaced))
 
 
 def perturbation_curves(at: Perturbation, map_DHW: Floats, *, steps: int = STEPS, block: int = BLOCK_VOXELS) -> Curves:
@@ -79,11 +88,12 @@ def perturbation_curves(at: Perturbation, map_DHW: Floats, *, steps: int = STEPS
 
     Args:
         at: The scan.
-        map_DHW: The map; a block's place goes by the mean over its lung voxels, the highest first.
+        map_DHW: The map; a block's place goes by the mean over its lung voxels, the highest first. One that does not
+            vary has no order, and is not to be asked for it.
         steps: Points of each curve, both ends included.
         block: Voxels along each edge of a block; 1: voxel by voxel.
     """
-    place_DHW = importance(map_DHW, at.lung_mask_DHW, block)
+    place_DHW = importance(map_DHW, at.lung_mask_DHW, block, seed=at.seed)
     deletion, insertion = [at.whole_M], [at.empty_M]
     for share in np.linspace(0, 1, steps)[1:-1]:
         first = at.lung_mask_DHW & (place_DHW < share)
@@ -92,13 +102,20 @@ def perturbation_curves(at: Perturbation, map_DHW: Floats, *, steps: int = STEPS
     return Curves(np.array([*deletion, at.empty_M]), np.array([*insertion, at.whole_M]))
 
 
-def importance(map_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], block: int = BLOCK_VOXELS) -> NDArray[np.float64]:
-    """The share of the lungs that comes before each voxel's block, 0…1, in the order of a map; 1 outside the lungs."""
+def importance(
+    map_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], block: int = BLOCK_VOXELS, *, seed: int
+) -> NDArray[np.float64]:
+    """The share of the lungs that comes before each voxel's block, 0…1, in the order of a map; 1 outside the lungs.
+
+    Blocks of the same importance come in an order at random: in that of their places, a map that is 0 nearly everywhere
+    would take the lungs away from the top downwards.
+    """
     blocks_N = _block_of(lung_mask_DHW.shape, block)[lung_mask_DHW]
     size_M = np.bincount(blocks_N)
     total_M = np.bincount(blocks_N, map_DHW[lung_mask_DHW].astype(np.float64))
     held = np.flatnonzero(size_M)
-    order = held[np.argsort(-total_M[held] / size_M[held], kind="stable")]
+    shuffled = np.random.default_rng(seed).permutation(held)
+    order = shuffled[np.argsort(-total_M[shuffled] / size_M[shuffled], kind="stable")]
     before_M = np.zeros(size_M.size)
     # by the middle of a block, so that a share is met as nearly as whole blocks allow
     before_M[order] = (np.cumsum(size_M[order]) - size_M[order] / 2) / blocks_N.size

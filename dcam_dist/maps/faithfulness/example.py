@@ -96,5 +96,6 @@ def _layers(
 def _ranks(explained: Explained, method: str) -> Floats:
     lungs = explained.mapped.lung_mask_DHW
     ranks = np.zeros(lungs.shape, np.float32)
-    ranks[lungs] = (rankdata(explained.maps[method][lungs]) - 1) / max(1, lungs.sum() - 1)
+    # voxels of the same value at its lower end, as all that a Grad-CAM cuts off at 0: none of them has a lower one
+    ranks[lungs] = (rankdata(explained.maps[method][lungs], method="min") - 1) / max(1, lungs.sum() - 1)
     return ranks

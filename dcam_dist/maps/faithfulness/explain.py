@@ -15,7 +15,7 @@ from dcam_dist.config.seeds import derived_seed
 from dcam_dist.maps.compute import Floats, MappedCase, activation_maps, map_case, softmax
 from dcam_dist.maps.faithfulness.grad_cam import grad_cam
 from dcam_dist.maps.faithfulness.randomize import cascade, with_shuffled_head
-from dcam_dist.models import ClusterNetwork
+from dcam_dist.models import ClusterNetwork, build_network
 from dcam_dist.runs import RestoredRun
 
 DCAM, CAM = "dcam", "cam"
@@ -77,7 +77,7 @@ def explain(run: RestoredRun, cohort: Cohort, case_id: str) -> Explained:
             name: grad_cam(run.network, stage, volume, lungs, mapped.class_id)
             for name, stage in grad_cam_stages(run.network).items()
         },
-        RANDOM_WEIGHTS: list(randomized_maps(run, volume, lungs, mapped.class_id, seed, last_only=True))[-1][1],
+        RANDOM_WEIGHTS: untrained_map(run, volume, lungs, mapped.class_id, seed),
         SHUFFLED: class_map(with_shuffled_head(run.network, seed), volume, lungs, mapped.class_id),
         DENSITY: -hu,
         RANDOM: smoothed_noise(lungs, seed),
@@ -97,13 +97,18 @@ def randomized_maps(
     lung_mask_DHW: NDArray[np.bool_],
     class_id: int,
     seed: int,
-    *,
-    last_only: bool = False,
 ) -> Iterator[tuple[str, Floats]]:
-    """The map of a class after each step of the cascading randomization, or after the last one alone."""
-    steps = cascade(run.network, run.config, seed)
-    for name, network in list(steps)[-1:] if last_only else steps:
+    """The map of a class after each step of the cascading randomization; the last is ``untrained_map``."""
+    for name, network in cascade(run.network, run.config, seed):
         yield name, class_map(network, volume_DHW, lung_mask_DHW, class_id)
+
+
+def untrained_map(
+    run: RestoredRun, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], class_id: int, seed: int
+) -> Floats:
+    """The map of a network of the same kind that has learnt nothing; the seed decides its weights."""
+    network = build_network(run.config.model_copy(update={"seed": seed})).eval()
+    return class_map(network.to(next(run.network.parameters()).device), volume_DHW, lung_mask_DHW, class_id)
 
 
 def class_map(network: ClusterNetwork, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_], class_id: int) -> Floats:

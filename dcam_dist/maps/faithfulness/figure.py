@@ -15,7 +15,7 @@ from dcam_dist.maps.faithfulness.summary import measures_of
 from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
 
 WIDTH_INCHES, FONT = 12.0, 11
-CURVES_INCHES, DOTS_INCHES = 3.5, 4.2
+CURVES_INCHES, DOTS_INCHES = 3.8, 4.2
 
 
 def write_figure(runs: Mapping[str, RunMeasures], examples: Sequence[Example], path: Path) -> Path:
@@ -85,7 +85,7 @@ def _draw_curves(part: SubFigure, runs: Mapping[str, RunMeasures]) -> None:
             axis.sharey(axes[2 * place])
             axis.set_title(f"{kind}, {name}" if len(runs) > 1 else kind, fontsize=FONT)
     known = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    part.legend(known.values(), known, loc="outside lower center", ncols=len(known), fontsize=FONT - 1, frameon=False)
+    part.legend(known.values(), known, loc="outside lower center", ncols=4, fontsize=FONT - 1, frameon=False)
 
 
 def _scores(run: RunMeasures) -> list[str]:

@@ -1,21 +1,26 @@
 """A run measured: rules from the training cases, then everything of the cases that are reported."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from dcam_dist import __version__
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import DataError
 from dcam_dist.maps.faithfulness import case as one
 from dcam_dist.maps.faithfulness.case import CaseMeasures, Rules
 from dcam_dist.maps.faithfulness.explain import Explained, explain, own_method
+from dcam_dist.maps.faithfulness.journal import Journal, open_journal
 from dcam_dist.maps.faithfulness.overlap import Sample, fit_rules
+from dcam_dist.maps.faithfulness.stored import FORMAT, case_of, case_to_json, rules_of, rules_to_json
 from dcam_dist.maps.faithfulness.targets import TITLES, Shares, target_shares
 from dcam_dist.maps.naming import ClassNames, class_names
-from dcam_dist.runs import RestoredRun
+from dcam_dist.runs import RestoredRun, fingerprint
 from dcam_dist.types import CaseRecord
 
 log = logging.getLogger(__name__)
@@ -70,6 +75,8 @@ def measure_run(
 ) -> RunMeasures:
     """Measure the maps of a run on a cohort, the network staying on its device.
 
+    What is found is kept beside the run, so that the same call goes on after an interruption.
+
     Args:
         run: A finished run.
         cohort: Its cohort.
@@ -78,34 +85,73 @@ def measure_run(
 
     Raises:
         DataError: A damaged volume or an unreadable lesion mask.
+        EnvironmentFault: The run's directory cannot be written.
     """
     train, test = (spread(cohort.split(split), at_most) for split in ("train", "test"))
     if not train:
         raise DataError(f"{cohort.path}: no training case, by which directions and thresholds would be decided")
-    normal_hu = median_lung_hu(cohort, train)
+    names, journal = class_names(run.config), open_journal(run.path, _about(run, cohort, lesions, at_most))
+    left = iter(journal.left)
+    decided = next(left, None) or _decide(run, cohort, train, lesions, journal)
+    rules, normal_hu = rules_of(decided["rules"]), decided["normal_hu"]
+    trees = {tree["case_id"]: tree for tree in left}
+    for place, record in enumerate(test or train, start=1):
+        if record.case_id not in trees:
+            found = measure_case(run, cohort, record, lesions, rules, normal_hu)
+            trees[record.case_id] = case_to_json(found, names)
+            journal.add(trees[record.case_id])
+        log.info("%s: measured, %d of %d", record.case_id, place, len(test or train))
+    return RunMeasures(
+        method=run.config.method,
+        own=own_method(run.network),
+        names=names,
+        label_names=cohort.description.label_names,
+        split="test" if test else "train",
+        normal_hu=normal_hu,
+        rules=rules,
+        cases=tuple(case_of(tree, names) for tree in (*(decided["cases"] if test else ()), *trees.values())),
+        bootstrap=run.config.evaluation.bootstrap,
+        seed=run.config.seed,
+    )
+
+
+def _about(run: RestoredRun, cohort: Cohort, lesions: Mapping[str, Path], at_most: int | None) -> str:
+    """All that decides the numbers: the run, the cohort, the masks, how many cases, and how it is measured."""
+    masks = [(case_id, path.stat().st_size, path.stat().st_mtime_ns) for case_id, path in sorted(lesions.items())]
+    parts = (
+        FORMAT,
+        __version__,
+        fingerprint(run.checkpoint),
+        cohort.description,
+        cohort.cases,
+        cohort.seals,
+        masks,
+        at_most,
+    )
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _decide(
+    run: RestoredRun,
+    cohort: Cohort,
+    train: Sequence[CaseRecord],
+    lesions: Mapping[str, Path],
+    journal: Journal,
+) -> dict[str, Any]:
+    """What the training cases decide, kept in one piece: their voxels are too many to be kept case by case."""
     fitted, found = [], []
     for record in train:
         explained, shares = _look(run, cohort, record, lesions)
         found.append(one.agreement(explained, shares, run))
         fitted.append(one.samples(explained, shares, found[-1]))
         log.info("%s: rules, %d of %d", record.case_id, len(found), len(train))
-    rules = _rules(fitted, run.config.classes)
-    reported = []
-    for record in test or train:
-        reported.append(measure_case(run, cohort, record, lesions, rules, normal_hu))
-        log.info("%s: measured, %d of %d", record.case_id, len(reported), len(test or train))
-    return RunMeasures(
-        method=run.config.method,
-        own=own_method(run.network),
-        names=class_names(run.config),
-        label_names=cohort.description.label_names,
-        split="test" if test else "train",
-        normal_hu=normal_hu,
-        rules=rules,
-        cases=(*(found if test else ()), *reported),
-        bootstrap=run.config.evaluation.bootstrap,
-        seed=run.config.seed,
-    )
+    decided = {
+        "normal_hu": median_lung_hu(cohort, train),
+        "rules": rules_to_json(_rules(fitted, run.config.classes)),
+        "cases": [case_to_json(case, class_names(run.config)) for case in found],
+    }
+    journal.add(decided)
+    return decided
 
 
 def measure_case(
@@ -126,7 +172,13 @@ def measure_case(
         method: {**values, **further[method], **one.areas(curves.get(method, {}))}
         for method, values in found.values.items()
     }
-    return replace(found, values=values, curves=curves, similarity=one.similarities(explained, run))
+    return replace(
+        found,
+        values=values,
+        curves=curves,
+        similarity=one.similarities(explained, run),
+        chance_similarity=one.chance_similarity(explained, run),
+    )
 
 
 def spread(records: Sequence[CaseRecord], at_most: int | None) -> tuple[CaseRecord, ...]:

@@ -5,13 +5,15 @@ as a hit by this share and as a miss by the rest: what would be found at the sca
 of the grid had its value.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
+LEAST_CASES = 5
+"""Fewer decide no direction: one of four cases more or less would turn it."""
 
 
 def average_precision(value_N: Values, share_N: Values) -> float:
@@ -53,10 +55,12 @@ class Rule:
     Attributes:
         sign: 1: high values point at the target; −1: low ones.
         threshold: Of the map times ``sign``; from it on a voxel is predicted.
+        cases: Training cases of its class with the target; below ``LEAST_CASES`` it is the rule of all classes.
     """
 
     sign: int
     threshold: float
+    cases: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,25 +85,25 @@ class Sample:
 def fit_rules(samples: list[Sample], classes: int) -> tuple[Rule, ...]:
     """A rule for each class: the direction with the higher mean AUPRC over its training cases, then the best threshold.
 
-    A class none of whose training cases has the target gets the rule of all training cases together; without any such
-    case, the map is taken as it is and predicts nothing.
+    A class with fewer than ``LEAST_CASES`` training cases that have the target gets the rule of all training cases
+    together; without any such case, the map is taken as it is and predicts nothing.
     """
     useful = [sample for sample in samples if not np.isnan(sample.forward)]
     overall = _fit(useful)
     found = []
     for class_id in range(classes):
         own = [sample for sample in useful if sample.class_id == class_id]
-        found.append(_fit(own) if own else overall)
+        found.append(replace(_fit(own) if len(own) >= LEAST_CASES else overall, cases=len(own)))
     return tuple(found)
 
 
 def _fit(samples: list[Sample]) -> Rule:
     if not samples:
-        return Rule(1, float("inf"))
+        return Rule(1, float("inf"), 0)
     forward, inverted = (float(np.mean([getattr(s, name) for s in samples])) for name in ("forward", "inverted"))
     sign = 1 if forward >= inverted else -1
     value_N, share_N = (np.concatenate([getattr(s, name) for s in samples]) for name in ("value_N", "share_N"))
-    return Rule(sign, best_threshold(sign * value_N, share_N))
+    return Rule(sign, best_threshold(sign * value_N, share_N), len(samples))
 
 
 def _by_descending(value_N: Values, share_N: Values) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,18 +10,47 @@ from dcam_dist.maps import style
 from dcam_dist.maps.compute import Floats
 from dcam_dist.maps.faithfulness.case import SCORES, CaseMeasures
 from dcam_dist.maps.faithfulness.curves import STEPS
-from dcam_dist.maps.faithfulness.explain import CAM, DCAM, DENSITY, FINER, GRAD_CAM, RANDOM, TITLES
+from dcam_dist.maps.faithfulness.explain import (
+    CAM,
+    DCAM,
+    DENSITY,
+    FINER,
+    GRAD_CAM,
+    RANDOM,
+    RANDOM_WEIGHTS,
+    SHUFFLED,
+    TITLES,
+)
 from dcam_dist.maps.faithfulness.measure import RunMeasures
-from dcam_dist.maps.faithfulness.summary import Estimate, by_grade, chance_of, over_cases
+from dcam_dist.maps.faithfulness.summary import LEAST_FOR_INTERVAL, Estimate, by_grade, chance_of, over_cases
 from dcam_dist.maps.faithfulness.targets import LESIONS
 from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
-from dcam_dist.maps.faithfulness.verdicts import UNCHANGED
+from dcam_dist.maps.faithfulness.verdicts import CONTROLS, UNCHANGED, chance_similarity
 from dcam_dist.maps.slices import Slice
 from dcam_dist.types import UNASSIGNED
 
 ORANGE, SKY, GREEN, _, BLUE, VERMILLION, PURPLE = style.WINNER_COLOURS
-COLOURS = {DCAM: BLUE, CAM: BLUE, GRAD_CAM: VERMILLION, FINER: ORANGE, DENSITY: GREEN, RANDOM: "#777777"}
-MARKS = {DCAM: "-", CAM: "-", GRAD_CAM: "--", FINER: (0, (1, 1)), DENSITY: "-.", RANDOM: ":"}
+GREY = "#777777"
+COLOURS = {
+    DCAM: BLUE,
+    CAM: BLUE,
+    GRAD_CAM: VERMILLION,
+    FINER: ORANGE,
+    RANDOM_WEIGHTS: PURPLE,
+    SHUFFLED: SKY,
+    DENSITY: GREEN,
+    RANDOM: GREY,
+}
+MARKS = {
+    DCAM: "-",
+    CAM: "-",
+    GRAD_CAM: "--",
+    FINER: (0, (1, 1)),
+    RANDOM_WEIGHTS: (0, (5, 1)),
+    SHUFFLED: (0, (3, 1, 1, 1)),
+    DENSITY: "-.",
+    RANDOM: ":",
+}
 RUN_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 FONT = 10
 Dots = Mapping[int, Estimate]
@@ -41,13 +70,19 @@ def draw_target(axes: Axes, view: Slice, share_RC: Floats) -> None:
 
 
 def draw_curves(axes: Axes, run: RunMeasures, score: str, kind: str) -> None:
-    """The mean curve of each map over the cases, with a 95 % bootstrap band; normal lung put in."""
+    """The mean curve of each map over the cases, with a 95 % bootstrap band; normal lung put in.
+
+    Controls have no band: what they are to be compared with has one.
+    """
     share = np.linspace(0, 100, STEPS)
     for method in run.reported[0].curves:
-        curve_NS = np.array([_curve(case, method, score, kind) for case in run.reported])
-        low, high = _band(curve_NS, run)
+        ordered = [case for case in run.reported if case.curves[method]]
+        if not ordered:
+            continue
+        curve_NS = np.array([_curve(case, method, score, kind) for case in ordered])
         colour = COLOURS[method]
-        axes.fill_between(share, low, high, color=colour, alpha=0.15, linewidth=0)
+        if method not in CONTROLS and len(ordered) >= LEAST_FOR_INTERVAL:
+            axes.fill_between(share, *_band(curve_NS, run), color=colour, alpha=0.15, linewidth=0)
         title = "dCAM or CAM" if method in (DCAM, CAM) else TITLES[method]
         axes.plot(share, curve_NS.mean(axis=0), color=colour, linestyle=MARKS[method], linewidth=2, label=title)
     axes.set_xlabel(f"lung {'replaced' if kind == 'deletion' else 'put back'}, %", fontsize=FONT)
@@ -82,7 +117,7 @@ def draw_grades(axes: Axes, runs: Mapping[str, RunMeasures]) -> None:
 
 def draw_similarity(axes: Axes, runs: Mapping[str, RunMeasures]) -> None:
     """|Spearman| of each run's map with itself while its stages are randomized from the head down."""
-    for (name, run), colour, mark in zip(runs.items(), RUN_COLOURS, "osD^vP", strict=False):
+    for number, ((name, run), colour, mark) in enumerate(zip(runs.items(), RUN_COLOURS, "osD^vP", strict=False)):
         stages = list(run.reported[0].similarity)
         found = [
             over_cases(run, lambda case, stage=stage: abs(case.similarity[stage]["spearman"]))  # type: ignore[misc]
@@ -93,14 +128,22 @@ def draw_similarity(axes: Axes, runs: Mapping[str, RunMeasures]) -> None:
         axes.fill_between(place, low, high, color=colour, alpha=0.15, linewidth=0)
         title = f"{TITLES[run.own]}, {name}: {len(stages)} stages"
         axes.plot(place, [one.median for one in found], color=colour, marker=mark, linewidth=2, label=title)
-    axes.axhline(UNCHANGED, color="#777777", linestyle=":", linewidth=1.5)
-    axes.text(1, UNCHANGED + 0.015, "fails above", fontsize=FONT - 1, color="#555555", ha="right")
+        _draw_chance(axes, run, colour, "///" if number % 2 == 0 else "\\\\\\", f"two random networks, {name}")
+    axes.axhline(UNCHANGED, color=GREY, linestyle=":", linewidth=1.5)
+    axes.text(1, UNCHANGED + 0.015, "unchanged above", fontsize=FONT - 1, color="#555555", ha="right")
     axes.set_xticks([0, 1], ["head\nalone", "all\nstages"], fontsize=FONT)
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("|Spearman| with the map itself", fontsize=FONT)
-    axes.set_title("Randomized weights: a faithful map changes", fontsize=FONT + 1)
+    axes.set_title("Randomized weights: does the map change?", fontsize=FONT + 1)
     axes.legend(fontsize=FONT - 1, frameon=False, loc="best")
     _quiet(axes)
+
+
+def _draw_chance(axes: Axes, run: RunMeasures, colour: str, hatch: str, title: str) -> None:
+    """How alike maps are that show nothing learnt, hatched: a map within it tells no more."""
+    chance = chance_similarity(run)
+    band = axes.fill_between([-0.04, 1.04], chance.low, chance.high, label=title)
+    band.set(facecolor="none", edgecolor=colour, hatch=hatch, linewidth=0, alpha=0.4)
 
 
 def _draw_dots(axes: Axes, dots: list[Estimate], offset: float, look: tuple[str, str, str], title: str) -> None:

@@ -11,13 +11,19 @@ Volume = NDArray[np.floating[Any]]
 WINDOW_VOXELS = 1.5
 """Standard deviation of the SSIM's window (Wang 2004)."""
 C1, C2 = 0.01**2, 0.03**2
+ROUNDING = 1e-6
+
+
+def varies(values_N: Volume) -> bool:
+    """Whether a map says anything: its values differ by more than rounding makes of one."""
+    return bool(np.ptp(values_N) > ROUNDING * np.abs(values_N).max(initial=0))
 
 
 def spearman(first_N: Volume, second_N: Volume) -> float:
     """Rank correlation, ties at their mean rank; NaN where either does not vary."""
-    first, second = (rankdata(values) for values in (first_N, second_N))
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+    if not (varies(first_N) and varies(second_N)):
         return float("nan")
+    first, second = (rankdata(values) for values in (first_N, second_N))
     return float(np.corrcoef(first, second)[0, 1])
 
 

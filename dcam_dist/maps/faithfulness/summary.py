@@ -12,6 +12,9 @@ from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.metrics.resampling import bootstrap_interval
 from dcam_dist.types import UNASSIGNED
 
+LEAST_FOR_INTERVAL = 6
+"""Of fewer cases a bootstrap interval is too narrow, and no signed-rank test can come below 5 %."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -20,8 +23,8 @@ class Estimate:
     Attributes:
         n: Cases in which the number is defined.
         median: NaN where there is none.
-        low: Of the interval.
-        high: Of the interval.
+        low: Of the interval; NaN below ``LEAST_FOR_INTERVAL`` cases.
+        high: Of the interval; as ``low``.
     """
 
     n: int
@@ -35,7 +38,7 @@ class Difference(Estimate):
     """The median of the differences case by case.
 
     Attributes:
-        p_value: Of Wilcoxon's signed-rank test, two-sided; NaN where no case differs.
+        p_value: Of Wilcoxon's signed-rank test, two-sided; NaN where no case differs, or where there is no interval.
     """
 
     p_value: float
@@ -44,8 +47,9 @@ class Difference(Estimate):
 def estimate(values: Iterable[float], bootstrap: int, seed: int) -> Estimate:
     """Median and interval; undefined values are left out."""
     known = np.array([value for value in values if not np.isnan(value)])
-    if not known.size:
-        return Estimate(0, float("nan"), float("nan"), float("nan"))
+    if known.size < LEAST_FOR_INTERVAL:
+        median = float(np.median(known)) if known.size else float("nan")
+        return Estimate(known.size, median, float("nan"), float("nan"))
     interval = bootstrap_interval(lambda some: float(np.median(known[some])), known.size, bootstrap, seed)
     return Estimate(known.size, float(np.median(known)), *interval)
 
@@ -62,13 +66,19 @@ def difference(first: Mapping[str, float], second: Mapping[str, float], bootstra
     apart = [first[case] - second[case] for case in first if case in second]
     found = estimate(apart, bootstrap, seed)
     known = [value for value in apart if not np.isnan(value)]
-    p_value = float(wilcoxon(known).pvalue) if any(known) else float("nan")
+    tested = any(known) and len(known) >= LEAST_FOR_INTERVAL
+    p_value = float(wilcoxon(known).pvalue) if tested else float("nan")
     return Difference(found.n, found.median, found.low, found.high, p_value)
 
 
 def by_case(run: RunMeasures, method: str, measure: str) -> dict[str, float]:
     """One measure of one method in the reported cases."""
     return {case.case_id: case.values[method].get(measure, float("nan")) for case in run.reported}
+
+
+def measured(run: RunMeasures, method: str, measure: str) -> Estimate:
+    """One measure of one method over the reported cases."""
+    return estimate(by_case(run, method, measure).values(), run.bootstrap, run.seed)
 
 
 def measures_of(run: RunMeasures, method: str) -> tuple[str, ...]:
@@ -78,13 +88,7 @@ def measures_of(run: RunMeasures, method: str) -> tuple[str, ...]:
 
 def estimates(run: RunMeasures) -> dict[str, dict[str, Estimate]]:
     """Every measure of every method over the reported cases."""
-    return {
-        method: {
-            name: estimate(by_case(run, method, name).values(), run.bootstrap, run.seed)
-            for name in measures_of(run, method)
-        }
-        for method in run.methods
-    }
+    return {method: {name: measured(run, method, name) for name in measures_of(run, method)} for method in run.methods}
 
 
 def differences(
@@ -120,6 +124,11 @@ def chance_of(case: CaseMeasures, target: str) -> float:
 def over_cases(run: RunMeasures, value: Callable[[CaseMeasures], float]) -> Estimate:
     """A number over all reported cases."""
     return estimate(map(value, run.reported), run.bootstrap, run.seed)
+
+
+def unordered(run: RunMeasures, method: str) -> int:
+    """Reported cases in which a method's map does not vary, so that there is nothing to follow."""
+    return sum(not case.curves[method] for case in run.reported if method in case.curves)
 
 
 def plain(found: Estimate) -> dict[str, Any]:

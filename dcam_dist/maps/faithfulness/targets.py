@@ -19,6 +19,8 @@ Shares = NDArray[np.float32]
 LESIONS = "lesions"
 THRESHOLDS_HU = {"laa950": -950, "laa910": -910}
 TITLES: Mapping[str, str] = {LESIONS: "lesions", "laa950": "below −950 HU", "laa910": "below −910 HU"}
+LONG: Mapping[str, str] = {name: title if name == LESIONS else f"voxels {title}" for name, title in TITLES.items()}
+"""As in a sentence."""
 LESION_FILE = "lesion_mask.nii.gz"
 
 

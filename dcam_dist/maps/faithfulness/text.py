@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dcam_dist.maps.faithfulness.summary import Difference, Estimate
 
 NONE = "–"
+SMALL = 1e-4
+"""Below it, powers of ten: zeros after the point are not to be counted."""
+WORTH = 0.01
+"""Of AUPRC, Dice, a probability or a margin: a difference of less is of no use, however sure it is."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,18 +18,28 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def cell(found: Estimate, digits: int = 2) -> str:
-    """Median and interval."""
+    """Median and interval, where there is one."""
     if not found.n:
         return NONE
+    if found.low != found.low:
+        return plain(found.median, digits)
     return f"{plain(found.median, digits)} [{plain(found.low, digits)}, {plain(found.high, digits)}]"
 
 
-def difference_cell(found: Difference, digits: int = 2) -> str:
-    """Median difference, interval and p-value; bold where both speak against 0."""
+def difference_cell(found: Difference) -> str:
+    """Median difference, interval and p-value; bold where it is more than chance and large enough to be of use."""
+    text = difference_text(found)
+    number, _, test = text.partition("], ")
+    return f"**{number}]**, {test}" if apart(found) and abs(found.median) >= WORTH else text
+
+
+def difference_text(found: Difference) -> str:
+    """The same, never bold."""
     if not found.n:
         return NONE
-    interval = f"{signed(found.median, digits)} [{signed(found.low, digits)}, {signed(found.high, digits)}]"
-    return f"{f'**{interval}**' if apart(found) else interval}, {p_value(found.p_value)}"
+    if found.low != found.low:
+        return signed(found.median)
+    return f"{signed(found.median)} [{signed(found.low)}, {signed(found.high)}], {p_value(found.p_value)}"
 
 
 def apart(found: Difference) -> bool:
@@ -41,10 +55,29 @@ def p_value(value: float) -> str:
 
 
 def plain(value: float, digits: int = 2) -> str:
-    """A number with a real minus sign, and no minus before a zero."""
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    """A number in significant digits, with a real minus sign."""
+    return _written(value, digits).replace("-", "−")
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """The same with its sign."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    """The same with its sign; 0 has none."""
+    return f"{'+' if value > 0 else ''}{plain(value, digits)}"
+
+
+def whole(value: float) -> str:
+    """A number without a fraction."""
+    return f"{value:.0f}".replace("-", "−")
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as in a sentence that denies."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _written(value: float, digits: int) -> str:
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    if value == 0:
+        return "0"
+    if abs(value) < SMALL:
+        return f"{mantissa}e{int(exponent)}"
+    return f"{float(f'{mantissa}e{exponent}'):.{max(0, digits - 1 - int(exponent))}f}"

@@ -12,6 +12,7 @@ from dcam_dist.errors import EnvironmentFault, UsageError
 from dcam_dist.maps.faithfulness.example import choose, make_example
 from dcam_dist.maps.faithfulness.figure import write_figure
 from dcam_dist.maps.faithfulness.files import run_to_json
+from dcam_dist.maps.faithfulness.journal import JOURNAL
 from dcam_dist.maps.faithfulness.measure import RunMeasures, measure_run
 from dcam_dist.maps.faithfulness.report import render
 from dcam_dist.maps.faithfulness.targets import LESIONS, find_lesions
@@ -78,6 +79,8 @@ def faithfulness(
     if out is not None:
         masks = find_lesions(None if lesions is None else Path(lesions), opened[0])
         files += write(looked, opened[0], masks, Path(out))
+    for run in restored:  # only now: of several runs, those that are done are not measured again either
+        (run.path / JOURNAL).unlink(missing_ok=True)
     found = {name: measures for name, (_, measures) in looked.items()}
     return Faithfulness(found, tuple(files), tuple(verdicts(found)))
 

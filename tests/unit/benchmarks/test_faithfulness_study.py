@@ -15,7 +15,7 @@ def test_the_study_puts_its_seeds_together(tmp_path):
     together = tree["together"]["baseline"]["cam"]["auprc/laa950"]
     assert together["n"] == len(reported) > 0
     text = (results / "study.md").read_text(encoding="utf-8")
-    assert "seeds 5" in text and "| baseline: CAM |" in text and "- 5, dcam: it points at lesions" in text
+    assert "seeds 5" in text and "| baseline: CAM |" in text and "| dcam, 5 | " in text
     before = (out / "seed-5" / "dcam" / "faithfulness.json").stat().st_mtime_ns
     faithfulness.main(given)  # what is there is not made again
     assert (out / "seed-5" / "dcam" / "faithfulness.json").stat().st_mtime_ns == before

@@ -9,8 +9,20 @@ from torch.nn import functional as F
 
 from dcam_dist.cohort import open_cohort
 from dcam_dist.config import load_config
-from dcam_dist.maps.faithfulness.case import similarities
-from dcam_dist.maps.faithfulness.explain import CAM, DCAM, class_map, explain, own_method
+from dcam_dist.maps.faithfulness.case import areas, chance_similarity, follow, similarities
+from dcam_dist.maps.faithfulness.example import _ranks
+from dcam_dist.maps.faithfulness.explain import (
+    CAM,
+    DCAM,
+    GRAD_CAM,
+    RANDOM,
+    RANDOM_WEIGHTS,
+    SHUFFLED,
+    class_map,
+    explain,
+    own_method,
+    randomized_maps,
+)
 from dcam_dist.maps.faithfulness.grad_cam import combine, grad_cam
 from dcam_dist.maps.faithfulness.randomize import cascade, stages, with_shuffled_head
 from dcam_dist.models import build_network
@@ -107,6 +119,34 @@ def test_a_map_that_shows_edges_whatever_the_weights_is_caught(dcam_run, small_c
     own = class_map(edges.network, volume, lungs, explained.mapped.class_id)
     found = similarities(replace(explained, maps={DCAM: own}), edges)
     assert all(abs(one["spearman"]) > 0.999 for one in found.values())
+
+
+def test_random_weights_are_the_end_of_the_cascade_and_unlike_those_of_another_seed(run, small_cohort):
+    explained = explain(run, open_cohort(small_cohort), "case002")
+    lungs, class_id = explained.mapped.lung_mask_DHW, explained.mapped.class_id
+    *_, (_, last) = randomized_maps(run, explained.volume_DHW, lungs, class_id, explained.seed)
+    np.testing.assert_array_equal(explained.maps[RANDOM_WEIGHTS], last)
+    found = chance_similarity(explained, run)
+    assert 0 < abs(found) < 0.999 and found == chance_similarity(explained, run)
+
+
+def test_controls_are_followed_and_a_map_that_does_not_vary_is_not(run, small_cohort):
+    explained = explain(run, open_cohort(small_cohort), "case002")
+    maps = {**explained.maps, GRAD_CAM: np.zeros_like(explained.maps[GRAD_CAM])}
+    curves = follow(replace(explained, maps=maps), run, 0.1)
+    assert {DCAM, RANDOM, RANDOM_WEIGHTS, SHUFFLED} <= {method for method, both in curves.items() if both}
+    assert curves[GRAD_CAM] == {} and areas(curves[GRAD_CAM]) == {}
+    assert "gap/normal/margin" in areas(curves[SHUFFLED])
+
+
+def test_what_a_grad_cam_cuts_off_is_drawn_as_nothing(run, small_cohort):
+    explained = explain(run, open_cohort(small_cohort), "case002")
+    lungs = explained.mapped.lung_mask_DHW
+    grad_cam_DHW = np.where(np.arange(lungs.shape[0])[:, None, None] < 8, 0, explained.maps[DCAM] + 100)
+    ranks = _ranks(replace(explained, maps={GRAD_CAM: grad_cam_DHW}), GRAD_CAM)
+    cut_off = (grad_cam_DHW == 0) & lungs
+    assert cut_off.sum() > 0.2 * lungs.sum() and (ranks[cut_off] == 0).all()
+    assert ranks[lungs & ~cut_off].min() >= cut_off.sum() / lungs.sum() - 1e-6 and ranks.max() == 1
 
 
 def test_all_explanations_are_of_the_class_of_the_scan(run, small_cohort):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from dcam_dist.maps.faithfulness.overlap import Rule, Sample, average_precision, best_threshold, dice, fit_rules
-from dcam_dist.maps.faithfulness.similarity import spearman, ssim
+from dcam_dist.maps.faithfulness.similarity import spearman, ssim, varies
 
 
 @pytest.fixture
@@ -55,14 +55,28 @@ def sample(class_id, *, points_at, n=200):
 
 def test_each_class_is_read_in_the_direction_of_its_own_training_cases():
     nothing = Sample(2, np.arange(9.0), np.zeros(9), float("nan"), float("nan"))
-    rules = fit_rules([sample(0, points_at=True), sample(1, points_at=False), sample(1, points_at=False), nothing], 4)
+    rules = fit_rules([*[sample(0, points_at=True)] * 5, *[sample(1, points_at=False)] * 6, nothing], 4)
     assert [rule.sign for rule in rules[:2]] == [1, -1]
     assert rules[0].threshold == pytest.approx(0.8, abs=0.03) and rules[1].threshold == pytest.approx(-0.2, abs=0.03)
-    assert rules[2] == rules[3] and rules[2].sign == -1  # all training cases together: two of three are inverted
+    assert rules[2] == rules[3] and rules[2].sign == -1  # all training cases together: most are inverted
+    assert [rule.cases for rule in rules] == [5, 6, 0, 0]
+
+
+def test_four_cases_decide_no_direction_of_their_own():
+    rules = fit_rules([*[sample(0, points_at=True)] * 4, *[sample(1, points_at=False)] * 6], 2)
+    assert [(rule.sign, rule.cases) for rule in rules] == [(-1, 4), (-1, 6)]
+    assert rules[0].threshold == pytest.approx(rules[1].threshold, abs=0.1)
 
 
 def test_without_any_target_a_map_is_read_as_it_is_and_predicts_nothing():
-    assert fit_rules([], 2) == (Rule(1, float("inf")),) * 2
+    assert fit_rules([], 2) == (Rule(1, float("inf"), 0),) * 2
+
+
+def test_a_map_that_only_rounding_moves_does_not_vary():
+    constant = np.full(50, 0.3, np.float32)
+    assert not varies(constant) and not varies(np.zeros(50)) and varies(np.arange(50.0))
+    constant[7] = np.nextafter(constant[7], np.float32(1))
+    assert not varies(constant) and np.isnan(spearman(constant, np.arange(50.0)))
 
 
 def test_rank_correlation_and_structural_similarity_of_a_map_with_itself_are_1():
