@@ -1,6 +1,7 @@
 """How far maps can be trusted, on generated cohorts whose lesions are known: dCAMs, the baseline's CAMs and controls.
 
-    python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--cases 48]
+    OMP_NUM_THREADS=1 python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--cases 48] \
+        [--jobs 2]
 
 A seed makes its own cohort and its own trainings of both methods. No choice of
 the generator, of the methods or of the measures was made on these seeds. All test cases of all seeds are reported

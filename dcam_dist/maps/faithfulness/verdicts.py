@@ -150,18 +150,21 @@ def _between(run: RunMeasures, other: str, measure: str) -> Difference:
 
 def _points(found: Found, target: str) -> str:
     if all(_better(one) for one in found.values()):
-        least = min(one.median for one in found.values())
-        return f"it points at {target}" + (f", by less than {WORTH}: of no use" if least < WORTH else "")
+        return f"it points at {target}{_by_little(found)}"
     away = "; it points away from them" if _worse(found["chance"]) else ""
     return f"that it points at {target} is not shown: {_as_good(found)}{away}"
 
 
 def _rests(found: Found) -> str:
     if all(_better(one) for one in found.values()):
-        return "some of the score rests on what it marks"
+        return f"some of the score rests on what it marks{_by_little(found)}"
     if _worse(found[CONTROLS[RANDOM]]):
         return "what it marks speaks against the class"
     return f"that the score rests on what it marks is not shown: {_as_good(found)}"
+
+
+def _by_little(found: Found) -> str:
+    return f", by less than {WORTH}" if min(one.median for one in found.values()) < WORTH else ""
 
 
 def _as_good(found: Found) -> str:
@@ -187,4 +190,4 @@ def _better(found: Difference) -> bool:
 
 
 def _worse(found: Difference) -> bool:
-    return apart(found) and found.median < 0
+    return apart(found) and found.median <= -WORTH

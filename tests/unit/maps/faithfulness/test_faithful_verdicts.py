@@ -78,7 +78,8 @@ def test_a_map_that_a_control_reaches_is_not_said_to_point_or_to_carry_the_score
 def test_a_map_below_chance_points_away_and_one_above_it_by_little_is_of_no_use():
     said = pointing(make_run({"dcam": -0.05}), "laa950")
     assert "worse than chance, smoothed noise, random weights or a shuffled head; it points away from them" in said
-    assert "by less than 0.01: of no use" in pointing(make_run({"dcam": 0.004}), "laa950")
+    assert "it points at voxels below −950 HU, by less than 0.01." in pointing(make_run({"dcam": 0.004}), "laa950")
+    assert "it is no better than chance" in pointing(make_run({"dcam": -0.004}), "laa950")
 
 
 def test_the_score_rests_on_a_map_that_moves_it_more_than_every_control():
