@@ -1,7 +1,6 @@
 """How far maps can be trusted, on generated cohorts whose lesions are known: dCAMs, the baseline's CAMs and controls.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--cases 48] \
-        [--jobs 2]
+    OMP_NUM_THREADS=1 python -m benchmarks.faithfulness --out OUT [--results DIR] [--seeds 701 702 703] [--jobs 2]
 
 A seed makes its own cohort and its own trainings of both methods. No choice of
 the generator, of the methods or of the measures was made on these seeds. All test cases of all seeds are reported
@@ -48,7 +47,7 @@ SEED_COLUMNS = (
     "size of ρ, two random networks",
 )
 SMOKE_SETTINGS = (
-    "grid.shape=[32,32,32]",
+    "grid.shape=[16,32,32]",
     "network.filters=4",
     "training.epochs=1",
     "training.passes=1",
@@ -73,7 +72,8 @@ def main(given: Sequence[str] | None = None) -> None:
     for place in places:
         make_cohort(place, arguments.cases)
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(measure, place, method) for place in places for method in METHODS]
+        missing = [(place, method) for place in places for method in METHODS if not finished(place, method).is_file()]
+        waiting = [pool.submit(measure, *one) for one in missing]
         for one in as_completed(waiting):
             print(one.result(), flush=True)
     write_study(arguments.out, arguments.results or arguments.out, arguments.seeds, arguments.cases)
@@ -106,16 +106,20 @@ def make_cohort(place: Place, cases: int) -> None:
     ingest([place.scans / "cases.csv"], place.folder / "cohort.zarr", config=load_config(CONFIG, place.given))
 
 
+def finished(place: Place, method: str) -> Path:
+    """What is there once a training is measured."""
+    return place.folder / method / JSON_FILE
+
+
 def measure(place: Place, method: str) -> str:
     """One training, measured; says which."""
     run = place.folder / method
-    if not (run / JSON_FILE).is_file():
-        arguments = ["--config", str(CONFIG), *place.given, f"method={method}", f"output={run}"]
-        command = train_command(arguments, ranks=place.ranks, launcher="launch")
-        started = Launched(command, place.folder / f"{method}.log")
-        if started.wait(LONGEST_S) != [0]:
-            raise RuntimeError(started.said)
-        faithfulness([run], lesions=place.scans)
+    arguments = ["--config", str(CONFIG), *place.given, f"method={method}", f"output={run}"]
+    command = train_command(arguments, ranks=place.ranks, launcher="launch")
+    started = Launched(command, place.folder / f"{method}.log")
+    if started.wait(LONGEST_S) != [0]:
+        raise RuntimeError(started.said)
+    faithfulness([run], lesions=place.scans)
     return f"seed {place.seed}, {method}: done"
 
 
