@@ -101,6 +101,7 @@ def test_every_control_changes_the_picture(viewer):
         ("map", "winner"),
         ("opacity", "40"),
         ("threshold", "13"),
+        ("threshold", "0"),
         ("map", "none"),
         ("outline", False),
         ("window", "soft"),

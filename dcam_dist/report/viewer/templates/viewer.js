@@ -382,7 +382,11 @@
     nv.drawRimOpacity = 0.9;
     nv.onLocationChange = report;
     const draw = nv.drawScene.bind(nv);
-    nv.drawScene = () => { draw(); mark(); };
+    nv.drawScene = () => {
+      if (!at("canvas").clientWidth) return;  // in print it is not there, and WebGL would complain of its size
+      draw();
+      mark();
+    };
     new ResizeObserver(() => { arrange(); requestAnimationFrame(mark); }).observe(stage.parentElement);
     await load(Number(at("case").value));
   };
