@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from dcam_dist.maps.overview import write_overview
 from dcam_dist.maps.write import OVERVIEW
 from dcam_dist.report.viewer import ViewerCase, write_view
 from dcam_dist.runs import Bundle
-from dcam_dist.runs.sealed import put_in_place
+from dcam_dist.runs.sealed import written_whole
 
 VIEW = "view.html"
 
@@ -88,7 +87,6 @@ def answer_scan(desk: Desk, job: CaseJob) -> Answer:
             _keep(folder, side)
         answer = Answer({**answer.tree, "sizes": _sizes(side)})
         write_json(side / SIDECAR, answer.tree)
-        put_in_place(side, folder)
     return answer
 
 
@@ -138,15 +136,12 @@ def _mapped(desk: Desk, prepared: PreparedCase) -> MappedCase:
 
 @contextmanager
 def _side_of(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside a scan's, gone at the end unless it was put in its place."""
-    side = folder.with_name(f".{folder.name}.new-{uuid.uuid4().hex}")
+    """As ``written_whole``, with a line on what cannot be written."""
     try:
-        side.mkdir(parents=True)
-        yield side
+        with written_whole(folder) as side:
+            yield side
     except OSError as error:
         raise EnvironmentFault(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
 
 
 def _draw(scene: Scene, answer: Answer, side: Path, desk: Desk) -> None:

@@ -4,17 +4,16 @@ Styles and scripts are named by their hashes in the content security policy; pic
 is run or loaded, whatever a case, a kernel or a covariate is called.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from dcam_dist.maps.style import winner_colours
 from dcam_dist.metrics.core_peel import PEEL_MM
+from dcam_dist.offline_page import page_environment, policy_hash
 from dcam_dist.report.build import Report
 from dcam_dist.report.case_data import SHAPES, inert_json
 from dcam_dist.report.legend import map_scale
@@ -52,9 +51,9 @@ def render(report: Report) -> str:
 
 def policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
     """The content security policy: nothing but these styles and scripts, and pictures within the file."""
+    style, script = (" ".join(f"'{policy_hash(text)}'" for text in texts) for texts in (styles, scripts))
     return (
-        "default-src 'none'; img-src data:; "
-        f"style-src {' '.join(map(_hash, styles))}; script-src {' '.join(map(_hash, scripts))}; "
+        f"default-src 'none'; img-src data:; style-src {style}; script-src {script}; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -69,20 +68,10 @@ def class_colours(classes: int) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(__package__)
     environment.filters |= {"number": number, "p_value": p_value, "stays": jaccard_in_words, "percent": percent}
     return environment
 
 
 def _own(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

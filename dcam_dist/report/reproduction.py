@@ -11,6 +11,7 @@ import yaml
 from dcam_dist.analysis.features import origin
 from dcam_dist.config import Config
 from dcam_dist.report.study import Study
+from dcam_dist.runs.changes import leaves
 from dcam_dist.runs.places import places
 from dcam_dist.runs.provenance import versions
 
@@ -102,18 +103,10 @@ def without_paths(config: Config) -> dict[str, Any]:
 
 
 def _changed(config: Config) -> Iterator[Setting]:
-    defaults = dict(_flat(without_paths(Config())))
-    for key, value in _flat(without_paths(config)):
+    defaults = dict(leaves(without_paths(Config())))
+    for key, value in leaves(without_paths(config)):
         if value != defaults.get(key):
             yield Setting(key, _shown(value), _shown(defaults.get(key)))
-
-
-def _flat(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
 
 
 def _shown(value: object) -> str:

@@ -8,8 +8,6 @@
 It holds no case, no id and no path. ``artefact_files`` has every field.
 """
 
-import shutil
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from dcam_dist.runs.artefact_files import ABOUT, LUNG_ROWS, MODEL, ClusterArtefa
 from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.places import MANIFEST
 from dcam_dist.runs.restore import RestoredRun
-from dcam_dist.runs.sealed import put_in_place, read_sealed, write_sealed
+from dcam_dist.runs.sealed import read_sealed, write_sealed, written_whole
 
 TABLE = "clusters.csv"
 """Beside it: the cases that it was made of."""
@@ -38,16 +36,9 @@ def write_artefact(folder: Path, artefact: ClusterArtefact) -> None:
         OSError: When it cannot be written.
     """
     check_place(folder)
-    home = folder.resolve()
-    side = home.with_name(f".{home.name}.new-{uuid.uuid4().hex}")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        side.mkdir()
+    with written_whole(folder.resolve()) as side:
         write_sealed(side, to_files(artefact))
         _read_back(side, folder)
-        put_in_place(side, home)
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
 
 
 def check_place(folder: Path) -> None:

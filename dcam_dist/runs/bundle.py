@@ -9,8 +9,6 @@
 It holds no case, no id and no path, and the same run gives the same bytes. ``bundle_files`` has every field.
 """
 
-import shutil
-import uuid
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +27,7 @@ from dcam_dist.runs.checkpoint_files import fingerprint
 from dcam_dist.runs.places import MANIFEST
 from dcam_dist.runs.provenance import versions
 from dcam_dist.runs.restore import RestoredRun
-from dcam_dist.runs.sealed import put_in_place, read_sealed, write_sealed
+from dcam_dist.runs.sealed import read_sealed, write_sealed, written_whole
 from dcam_dist.runs.trained_model import TrainedModel
 from dcam_dist.runs.trained_on import summarize
 from dcam_dist.types import UNASSIGNED
@@ -90,19 +88,12 @@ def write_bundle(folder: Path, bundle: Bundle, card: str) -> None:
         OSError: When it cannot be written.
     """
     check_bundle_place(folder)
-    home = folder.resolve()
-    side = home.with_name(f".{home.name}.new-{uuid.uuid4().hex}")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        side.mkdir()
-        files = dict(to_files(bundle, card))
-        from_files(files)
+    files = dict(to_files(bundle, card))
+    from_files(files)
+    with written_whole(folder.resolve()) as side:
         write_sealed(side, files.items())
         if _read(side) != files:
             raise EnvironmentFault(f"{folder}: the disk gives back other bytes than were written")
-        put_in_place(side, home)
-    finally:
-        shutil.rmtree(side, ignore_errors=True)
 
 
 def check_bundle_place(folder: Path) -> None:

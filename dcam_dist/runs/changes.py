@@ -112,14 +112,14 @@ def check_keys(named: Collection[str]) -> None:
     Raises:
         UsageError: Says which.
     """
-    known = dict(_leaves(Config().model_dump(mode="json")))
+    known = dict(leaves(Config().model_dump(mode="json")))
     for key in named:
         if key not in known:
             raise UsageError(f"--change {key}: no such setting; name one as section.key, such as training.epochs")
 
 
 def _differing(before: Config, now: Config, but: Mapping[str, Any]) -> Differences:
-    old, new = (dict(_leaves(config.model_dump(mode="json", exclude=dict(but)))) for config in (before, now))
+    old, new = (dict(leaves(config.model_dump(mode="json", exclude=dict(but)))) for config in (before, now))
     return {key: (old[key], new[key]) for key in old if old[key] != new[key]}
 
 
@@ -138,10 +138,11 @@ def _refuse(run: Path, found: Differences, shown: str, named: Collection[str]) -
         raise UsageError(f"{another}; choose another output, or go on with the new settings by {options}")
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting of a configuration's tree, by its path with dots."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

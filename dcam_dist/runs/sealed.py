@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,26 @@ def read_sealed(folder: Path, *, most_bytes: int | None = None, names: Set[str] 
     return files
 
 
-def put_in_place(side: Path, home: Path) -> None:
-    """Rename a written folder to where it belongs, in the place of an earlier one, which is deleted.
+@contextmanager
+def written_whole(home: Path) -> Iterator[Path]:
+    """A fresh folder beside ``home``, which takes its place at the end; an earlier one is there until then.
+
+    Where the work in it fails, it is gone and the earlier one stays.
 
     Raises:
-        OSError: When it cannot be renamed; the earlier one is where it was.
+        OSError: When it cannot be made or renamed.
     """
+    side = home.with_name(f".{home.name}.new-{uuid.uuid4().hex}")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        side.mkdir()
+        yield side
+        _put_in_place(side, home)
+    finally:
+        shutil.rmtree(side, ignore_errors=True)
+
+
+def _put_in_place(side: Path, home: Path) -> None:
     old = home.with_name(f".{home.name}.old-{uuid.uuid4().hex}")
     if home.exists():
         home.rename(old)

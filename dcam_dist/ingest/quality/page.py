@@ -4,8 +4,6 @@ Everything is escaped by the template engine. The content security policy allows
 their hashes, and pictures within the file; nothing else is run or loaded, whatever a case is called.
 """
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from dcam_dist.ingest.quality.advice import what_to_do
@@ -23,6 +21,7 @@ from dcam_dist.ingest.quality.montage import HEIGHT_PX, WIDTHS_PX
 from dcam_dist.ingest.quality.outliers import CUT, LEAST_CASES, MEASURES
 from dcam_dist.ingest.quality.pictures import data_uri, kept_picture, stored_picture
 from dcam_dist.ingest.quality.table import HEADER_FIELDS, MEASURE_FIELDS, Row
+from dcam_dist.offline_page import page_environment, policy_hash
 
 UNKNOWN = "not known"
 OWN_COLOURS = 3
@@ -83,13 +82,7 @@ def _picture(cohort: Path, row: Row) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(__package__)
     environment.filters["number"] = _number
     return environment
 
@@ -97,10 +90,7 @@ def _environment() -> Environment:
 def _own_files() -> dict[str, Any]:
     """Our own style and script, the only text that is not escaped, and the hashes that the policy allows."""
     texts = {name: (Path(__file__).parent / "templates" / f"page.{name}").read_text("utf-8") for name in ("css", "js")}
-    hashes = {
-        f"{name}_hash": "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for name, text in texts.items()
-    }
+    hashes = {f"{name}_hash": policy_hash(text) for name, text in texts.items()}
     return {name: Markup(text) for name, text in texts.items()} | hashes  # noqa: S704 - no foreign text
 
 

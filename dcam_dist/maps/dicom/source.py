@@ -9,6 +9,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dcam_dist.cohort.spatial import corners_mm
 from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, DataError, Reason, UsageError
 from dcam_dist.ingest.dicom import group_series, read_series
@@ -105,15 +106,9 @@ def _if_it_is(group: Sequence[SliceHeader], record: CaseRecord) -> SourceSeries 
 
 def _one_place(first: Geometry, second: Geometry) -> bool:
     """Whether two volumes of as many voxels fill one box; their axes may be swapped and turned."""
-    corners, others = _corners_mm(first), _corners_mm(second)
+    corners, others = corners_mm(first).T, corners_mm(second).T
     between = np.linalg.norm(corners[:, None] - others[None], axis=-1)
     return bool((between.min(axis=0) <= SAME_PLACE_MM).all() and (between.min(axis=1) <= SAME_PLACE_MM).all())
-
-
-def _corners_mm(space: Geometry) -> NDArray[np.float64]:
-    index = np.stack(np.meshgrid(*((0, size - 1) for size in space.shape[::-1]), [1], indexing="ij")).reshape(4, -1)
-    corners: NDArray[np.float64] = (space.matrix @ index)[:3].T
-    return corners
 
 
 def _with_headers(slices: Sequence[SliceHeader], geometry: Geometry) -> SourceSeries:

@@ -1,7 +1,5 @@
 """The viewer alone, as a page of its own beside the maps of a scan."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from markupsafe import Markup
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps.naming import ClassNames
+from dcam_dist.offline_page import policy_hash
 from dcam_dist.report.viewer.case import ViewerCase
 from dcam_dist.report.viewer.parts import HERE, environment, viewer_parts
 
@@ -46,8 +45,3 @@ def write_view(cases: Sequence[ViewerCase], names: ClassNames, path: Path) -> Pa
         partial.unlink(missing_ok=True)
         raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path
-
-
-def policy_hash(text: str) -> str:
-    """The source expression of an inline style or script for a content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from matplotlib.colors import to_hex
 
 from dcam_dist.maps import style
 from dcam_dist.maps.naming import ClassNames
+from dcam_dist.offline_page import page_environment
 from dcam_dist.report.viewer.case import ViewerCase, ViewerParts
 from dcam_dist.report.viewer.volumes import HU_FLOOR, HU_STEP, PROBABILITY_STEPS, Volumes, fit_volumes
 
@@ -58,13 +59,7 @@ def viewer_parts(cases: Sequence[ViewerCase], names: ClassNames, *, budget_bytes
 @cache
 def environment() -> Environment:
     """The templates; everything is escaped."""
-    return Environment(
-        loader=PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return page_environment(__package__)
 
 
 def _settings(cases: Sequence[ViewerCase], volumes: Sequence[Volumes], names: ClassNames) -> dict[str, Any]:

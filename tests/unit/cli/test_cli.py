@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 from support.cohorts import settings
 from support.ct_files import chest_hu, lung_box, series, write_image, write_series
 from support.processes import REPOSITORY, dcam_dist, python
+from support.verbs import call_verb
 
 import dcam_dist as package
-from dcam_dist.__main__ import main
 from dcam_dist.runs import open_run_directory, read_run_config
 
 VERBS = (
@@ -47,17 +48,8 @@ HEAVY = {"torch", "zarr", "SimpleITK", "sklearn", "dask", "matplotlib"}
 def command(monkeypatch, capsys):
     """The command line in this process: exit code, stdout, stderr."""
 
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
     level = logging.getLogger("dcam_dist").level
-    yield call
+    yield partial(call_verb, monkeypatch, capsys)
     logging.getLogger("dcam_dist").setLevel(level)
 
 

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 from support.cohorts import damage_case, make_cohort
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.runs import read_artefact, read_features, write_features
 
 
@@ -17,12 +17,7 @@ def command(monkeypatch, capsys):
     """The command line in this process: exit code, and lines of stdout and stderr."""
 
     def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
+        code, out, err = call_verb(monkeypatch, capsys, *arguments)
         return code or 0, out.splitlines(), err.splitlines()
 
     return call

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 from support.cohorts import settings
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.runs import latest_checkpoint, read_run_config
 
 
@@ -15,12 +15,8 @@ def train(monkeypatch, capsys, small_cohort):
     def call(run, *options, **overrides):
         arguments = [*settings(small_cohort, output=run, training__epochs=3), *options]
         arguments += [f"{name.replace('__', '.')}={value}" for name, value in overrides.items()]
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "train", *arguments])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        return code or 0, capsys.readouterr().err
+        code, _, err = call_verb(monkeypatch, capsys, "train", *arguments)
+        return code or 0, err
 
     return call
 

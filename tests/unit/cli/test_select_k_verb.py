@@ -2,11 +2,12 @@
 
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.commands.select_k_progress import Bar, Lines, view_for
 from dcam_dist.runs import write_features
 from dcam_dist.types import FeatureTable
@@ -16,16 +17,7 @@ LITTLE = ("--to", "4", "--seeds", "2", "--resamples", "3", "--references", "3")
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "select-k", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return partial(call_verb, monkeypatch, capsys, "select-k")
 
 
 @pytest.fixture

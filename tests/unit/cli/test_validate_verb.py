@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.cohorts import make_cohort
 from support.ct_files import chest_hu, lung_box, write_image
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
 from dcam_dist.ingest import ingest
 
@@ -15,12 +15,7 @@ from dcam_dist.ingest import ingest
 @pytest.fixture
 def command(monkeypatch, capsys):
     def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "validate", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
+        code, out, err = call_verb(monkeypatch, capsys, "validate", *arguments)
         return code, out.splitlines(), err.splitlines()
 
     return call

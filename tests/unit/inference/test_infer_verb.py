@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 from support.ct_files import chest_hu, lung_box, series, write_image, write_series
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.runs.sealed import read_sealed, write_sealed
 
 
@@ -15,16 +16,7 @@ from dcam_dist.runs.sealed import read_sealed, write_sealed
 def command(monkeypatch, capsys):
     """The command line in this process: exit code, stdout, stderr."""
 
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return partial(call_verb, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.verbs import call_verb
 
 from benchmarks.allocated import peak_allocation
 from benchmarks.one_step import make_step
-from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
 from dcam_dist.errors import UsageError
 from dcam_dist.models import build_network, choose_precision
@@ -132,12 +132,8 @@ def test_idle_cards_are_refused():
 
 def test_the_verb_tells_what_fits_and_what_it_takes(monkeypatch, capsys, small_cohort, few_sizes):
     def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "plan", *SMALL, *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        return code or 0, *capsys.readouterr()
+        code, *said = call_verb(monkeypatch, capsys, "plan", *SMALL, *arguments)
+        return code or 0, *said
 
     code, told, _ = call("--gpu", "24gb", "--cohort", small_cohort)
     assert code == 0

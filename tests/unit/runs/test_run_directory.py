@@ -163,7 +163,7 @@ def test_everything_else_changes_by_name_and_by_name_alone(run, setting):
 
 def test_every_setting_of_a_run_can_be_compared(run):
     """A setting that is neither free nor fixed is one that must be named: this list is the one to extend on purpose."""
-    compared = {key for key, _ in changes._leaves(config(run).model_dump(mode="json", exclude=changes._MAY_DIFFER))}
+    compared = {key for key, _ in changes.leaves(config(run).model_dump(mode="json", exclude=changes._MAY_DIFFER))}
     by_name = {key for key in compared if not any(key == k or key.startswith(f"{k}.") for k in changes._NEVER)}
     by_section = {
         "data": "window_hu patch",

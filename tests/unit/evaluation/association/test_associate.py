@@ -5,13 +5,14 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from support.canary import NAME, found_in, planted_in
 from support.cohorts import make_cohort, settings
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.config import load_config
 from dcam_dist.config.schema import FLEISCHNER_GRADES
 from dcam_dist.errors import DataError, UsageError
@@ -294,15 +295,7 @@ def call(run, tmp_path, monkeypatch, capsys):
     further = {"age": lambda i: f"{rng.normal(60, 8):.1f}", "death": lambda i: i % 2, "survival_days": lambda i: 10 + i}
     file = table(tmp_path, **further)
 
-    def call(*options):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "associate", str(run), "--table", str(file), *options])
-        try:
-            code = main()
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
+    return partial(call_verb, monkeypatch, capsys, "associate", run, "--table", file)
 
 
 def test_the_verb_says_what_was_joined_found_left_out_and_written(call, run):

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from support.cohorts import make_cohort, settings
 from support.processes import REPOSITORY
+from support.verbs import call_verb
 
-from dcam_dist.__main__ import main
 from dcam_dist.cohort import open_cohort
 from dcam_dist.cohort.image_file import write_nifti
 from dcam_dist.config import load_config
@@ -236,18 +237,13 @@ def test_below_six_cases_there_is_no_interval_and_no_test():
 def test_the_verb_tells_what_may_be_concluded(measured, lesions, monkeypatch, capsys):
     run, _ = measured
 
-    def call(*arguments):
-        monkeypatch.setattr("sys.argv", ["dcam-dist", "faithfulness", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            sys.exit(main())
-        return stop.value.code, capsys.readouterr()
-
-    code, said = call(run, "--lesions", lesions, "--cases", 1)
+    call = partial(call_verb, monkeypatch, capsys, "faithfulness")
+    code, out, _ = call(run, "--lesions", lesions, "--cases", 1)
     assert (
         code == 0
-        and "points at lesions" in said.out
-        and "- dcam, dCAM: the head prefers" in said.out
-        and "faithfulness.png" in said.out
+        and "points at lesions" in out
+        and "- dcam, dCAM: the head prefers" in out
+        and "faithfulness.png" in out
     )
-    code, said = call(run, "--cases", 0)
-    assert code == 2 and len(said.err.splitlines()) == 1
+    code, _, err = call(run, "--cases", 0)
+    assert code == 2 and len(err.splitlines()) == 1

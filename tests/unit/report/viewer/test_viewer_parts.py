@@ -12,8 +12,8 @@ from support.viewer_cases import HOSTILE, HOSTILE_NAMES, NAMES, viewer_case
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps import ActivationMaps, MappedCase, Scene
+from dcam_dist.offline_page import policy_hash
 from dcam_dist.report.viewer import ViewerCase, viewer_parts, write_view
-from dcam_dist.report.viewer.page import policy_hash
 from dcam_dist.report.viewer.parts import NIIVUE
 from dcam_dist.types import CaseRecord
 
