@@ -7,8 +7,6 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dcam_dist.errors import EnvironmentFault
-
 
 def page_environment(package: str) -> Environment:
     """The templates of a package, in its folder ``templates``; whatever is put into them is escaped.
@@ -38,13 +36,13 @@ def write_page(path: Path, text: str) -> None:
         text: The page.
 
     Raises:
-        EnvironmentFault: When the file cannot be written.
+        OSError: When the file cannot be written; nothing is left of the new one.
     """
     partial = path.with_name(f".partial-{path.name}")
     try:
         partial.write_text(text, encoding="utf-8", errors="replace")
         partial.replace(path)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             partial.unlink()
-        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
+        raise

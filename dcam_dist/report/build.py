@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dcam_dist.errors import DataError, UsageError
+from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.maps.scene import Scene
 from dcam_dist.offline_page import write_page
 from dcam_dist.report.asked import asked_case, viewer_case
@@ -118,7 +118,11 @@ def write_report(
     if out is not None:
         _check_place(path)
     study = open_study(Path(run), None if cohort is None else Path(cohort))
-    write_page(path, render(gather(study, case_ids, [Path(other) for other in compare])))
+    page = render(gather(study, case_ids, [Path(other) for other in compare]))
+    try:
+        write_page(path, page)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path
 
 

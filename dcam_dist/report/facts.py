@@ -97,7 +97,8 @@ class Facts:
 
 def never_answered(heads_KK: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which clusters have cases and are the head's answer to none, by ``Facts.heads_KK``."""
-    return (heads_KK.sum(axis=1) > 0) & (heads_KK.sum(axis=0) == 0)
+    silent_K: NDArray[np.bool_] = (heads_KK.sum(axis=1) > 0) & (heads_KK.sum(axis=0) == 0)
+    return silent_K
 
 
 def accuracy(row: MethodScores | None, split: Split) -> float | None:

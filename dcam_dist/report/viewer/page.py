@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps.naming import ClassNames
 from dcam_dist.offline_page import policy_hash, write_page
 from dcam_dist.report.viewer.case import ViewerCase
@@ -36,5 +37,8 @@ def write_view(cases: Sequence[ViewerCase], names: ClassNames, path: Path) -> Pa
         css_hash=policy_hash(css),
         script_hash=policy_hash(parts.script),
     )  # fmt: skip
-    write_page(path, page)
+    try:
+        write_page(path, page)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path
