@@ -61,7 +61,7 @@ def find_typical(run: RestoredRun, cohort: Cohort, context: ProcessContext, coun
         last_relu=settings.training.last_relu or model is None,
     ).features_NC
     if model is None:
-        probability_NK = _head_probabilities(run.network, features_NC)
+        probability_NK = head_probabilities(run.network, features_NC)
         return rank_typical(probability_NK.argmax(axis=1), -probability_NK, case_id_N, count)
     distance_NK = model.distances(model.project(features_NC))
     return rank_typical(label_N, distance_NK, case_id_N, count)
@@ -80,7 +80,13 @@ def rank_typical(
 
 
 @torch.no_grad()
-def _head_probabilities(network: ClusterNetwork, features_NC: Floats) -> Floats:
+def head_probabilities(network: ClusterNetwork, features_NC: Floats) -> Floats:
+    """How probable the head finds each class of cases, shape (N, K).
+
+    Args:
+        network: On any device.
+        features_NC: Lung-pooled features after the last ReLU, on which the head works.
+    """
     weight = network.head.weight
     logits_NK = network.classify(torch.from_numpy(features_NC).to(weight.device)).cpu().numpy()
     return softmax(logits_NK.T).T

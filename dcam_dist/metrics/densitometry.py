@@ -90,6 +90,19 @@ def densitometry(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any], geometr
     return {name: values[name] for name in DENSITOMETRY_FIELDS}
 
 
+def thirds(mask_DHW: NDArray[Any]) -> tuple[slice, slice, slice]:
+    """The slices of the lower, middle and upper third of the height of a mask's extent; a slice goes by its centre.
+
+    Args:
+        mask_DHW: A mask that is not empty, z inferior → superior.
+    """
+    slices = np.flatnonzero(mask_DHW.any(axis=(1, 2)))
+    first, height = int(slices[0]), int(slices[-1] - slices[0]) + 1
+    # The count of centres i + ½ below height·k/3, in whole numbers.
+    one, two = ((2 * height * k + 3) // 6 for k in (1, 2))
+    return slice(first, first + one), slice(first + one, first + two), slice(first + two, first + height)
+
+
 def _of_whole(counts_ZSH: Counts, voxel_ml: float) -> dict[str, float]:
     """Values of both lungs together and of their zones."""
     whole_H = counts_ZSH.sum(axis=(0, 1))
@@ -149,7 +162,7 @@ def _box(lung_mask_DHW: NDArray[Any], spacing_mm: tuple[float, float, float]) ->
 def _count(hu_DHW: NDArray[np.int16], lung_mask_DHW: NDArray[Any]) -> Counts:
     """Histograms of the lower, middle and upper zone (axis 0) of the right and the left lung (axis 1)."""
     counts_ZSH = np.zeros((3, 2, 2**16), np.int64)
-    for zone, slices in enumerate(_thirds(lung_mask_DHW)):
+    for zone, slices in enumerate(thirds(lung_mask_DHW)):
         for hu_HW, mask_HW in zip(hu_DHW[slices], lung_mask_DHW[slices], strict=True):
             for side in (0, 1):
                 hu_N = hu_HW[mask_HW == side + 1]
@@ -174,12 +187,3 @@ def _percentile(counts_H: Counts, share: float) -> float:
     ranks = (math.floor(rank), math.ceil(rank))
     low, high = (int(np.searchsorted(below_H, position, side="right")) for position in ranks)
     return LOWEST_HU + low + (high - low) * (rank - ranks[0])
-
-
-def _thirds(mask_DHW: NDArray[Any]) -> tuple[slice, slice, slice]:
-    """The slices of the lower, middle and upper third of the mask's height; a slice goes by its centre."""
-    slices = np.flatnonzero(mask_DHW.any(axis=(1, 2)))
-    first, height = int(slices[0]), int(slices[-1] - slices[0]) + 1
-    # The count of centres i + ½ below height·k/3, in whole numbers.
-    one, two = ((2 * height * k + 3) // 6 for k in (1, 2))
-    return slice(first, first + one), slice(first + one, first + two), slice(first + two, first + height)

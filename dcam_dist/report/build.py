@@ -10,6 +10,7 @@ import numpy as np
 
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
 from dcam_dist.maps.scene import Scene
+from dcam_dist.offline_page import write_page
 from dcam_dist.report.asked import asked_case, viewer_case
 from dcam_dist.report.cards import Card, Seen, cards_of, look_at
 from dcam_dist.report.case_data import case_data
@@ -118,10 +119,8 @@ def write_report(
         _check_place(path)
     study = open_study(Path(run), None if cohort is None else Path(cohort))
     page = render(gather(study, case_ids, [Path(other) for other in compare]))
-    side = path.with_name(f".{path.name}")
     try:
-        side.write_text(page, encoding="utf-8")
-        side.replace(path)
+        write_page(path, page)
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path
@@ -151,9 +150,8 @@ def gather(study: Study, case_ids: Sequence[str] = (), compare: Sequence[Path] =
     config, variables = study.run.config, variables_of(study.cases)
     scores = read_scores(study.evaluation)
     rows, compared = with_others(study, scores, compare)
-    asked = [asked_case(study, case_id) for case_id in case_ids]
-    scenes: list[ViewerCase] = []
-    seen = look_at(study.run, study.cohort, choose_shown(study.placed), partial(_keep, study, scenes))
+    scenes, shown = [asked_case(study, case_id) for case_id in case_ids], choose_shown(study.placed)
+    seen = look_at(study.run, study.cohort, shown, None if scenes else partial(_keep, study, scenes))
     steady = _steadiness(study)
     confounded = confounding(variables.acquisition, study.cluster_N, study.names.titles, study.names.kind)
     facts = _facts(study, scores, steady, confounded, seen)
@@ -171,8 +169,8 @@ def gather(study: Study, case_ids: Sequence[str] = (), compare: Sequence[Path] =
         curves=charts(study.metrics, study.names.titles, study.sizes(train=True).tolist()),
         data=case_data(study, drawn),
         without_umap=without_umap,
-        cards=cards_of(study, found, choose_shown(study.placed), seen),
-        viewer=viewer_parts(asked or scenes, study.names) if asked or scenes else None,
+        cards=cards_of(study, found, shown, seen),
+        viewer=viewer_parts(scenes, study.names) if scenes else None,
         differences=found,
         left_out=variables.left_out,
         steadiness=steady,
@@ -202,12 +200,12 @@ def _facts(
         method=study.run.config.method,
         names=study.names,
         size_K=study.sizes(train=True),
-        labelled=int((study.label_N >= 0).sum()),
+        labelled=study.labelled,
         scores=scores,
         confounding=confounded,
         steadiness=steady,
         heads_KK=study.heads_KK,
-        patients=len({case.patient_key for case in study.cases}),
+        patients=study.patients,
         cases=len(study.cases),
         settled=last_value(study.metrics, "nmi_previous"),
         set_aside=len({case.case_id for case in study.set_aside}),
@@ -219,15 +217,13 @@ def _facts(
 
 def _counts(study: Study) -> tuple[tuple[str, str], ...]:
     sizes = _split_sizes(study)
-    labelled = int((study.label_N >= 0).sum())
-    patients = {case.patient_key for case in study.cases}
     return (
         ("method", study.run.config.method),
         (f"{study.names.kind}s", str(study.classes)),
         ("training cases", str(sizes["train"])),
         ("test cases", str(sizes["test"])),
-        ("patients", str(len(patients))),
-        ("with a label", str(labelled)),
+        ("patients", str(study.patients)),
+        ("with a label", str(study.labelled)),
         ("epochs", str(study.run.checkpoint.epoch)),
     )
 

@@ -10,9 +10,10 @@ from dcam_dist.errors import VolumeDamaged
 from dcam_dist.maps.compute import MappedCase, map_case
 from dcam_dist.maps.scene import Scene, open_scene
 from dcam_dist.report.differences import AgainstOthers, Difference, against_others
+from dcam_dist.report.facts import never_answered
 from dcam_dist.report.pictures import case_picture
 from dcam_dist.report.placing import Placed, ShownCases
-from dcam_dist.report.regions import RegionShares, mean_shares, region_shares
+from dcam_dist.report.regions import REGIONS, RegionShares, mean_shares, region_shares
 from dcam_dist.report.study import Study
 from dcam_dist.runs import RestoredRun
 
@@ -88,14 +89,16 @@ class Seen:
     answers: Mapping[str, tuple[int, float]]
 
 
-def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None]) -> Seen:
+def look_at(
+    run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep: Callable[[Scene, int], None] | None
+) -> Seen:
     """Pass the shown cases through the network, one in memory at a time, and draw them.
 
     Args:
         run: The run.
         cohort: Where they are.
         shown: The cases of each class.
-        keep: Gets the scene of the most typical readable case of each class, and the class.
+        keep: Gets the scene of the most typical readable case of each class, and the class; ``None``: none is kept.
     """
     pictures, regions, damaged, answers = {}, {}, [], {}
     for group in shown:
@@ -110,7 +113,7 @@ def look_at(run: RestoredRun, cohort: Cohort, shown: Sequence[ShownCases], keep:
             answers[case_id] = heads_answer(scene.mapped)
             if case_id in group.typical:
                 regions[case_id] = region_shares(scene.mapped, group.class_id)
-                if not kept:
+                if keep is not None and not kept:
                     keep(scene, group.class_id)
                     kept = True
     return Seen(pictures, regions, tuple(damaged), answers)
@@ -139,7 +142,7 @@ def _card(study: Study, found: Sequence[Difference], group: ShownCases, seen: Se
         regions=regions,
         laa_regions=_laa_regions(study, k),
         measures=tuple(against_others(one, study.cluster_N, k) for one in found),
-        silent=heads_KK is not None and bool(heads_KK[k].sum()) and not heads_KK[:, k].any(),
+        silent=heads_KK is not None and bool(never_answered(heads_KK)[k]),
     )
 
 
@@ -150,7 +153,7 @@ def heads_answer(mapped: MappedCase) -> tuple[int, float]:
 
 def _labels(study: Study, class_id: int) -> tuple[tuple[str, int], ...]:
     names, inside = study.cohort.description.label_names, study.label_N[study.cluster_N == class_id]
-    if not (study.label_N >= 0).any():
+    if not study.labelled:
         return ()
     counted = [(name, int((inside == number).sum())) for number, name in enumerate(names)]
     unlabelled = int((inside < 0).sum())
@@ -159,7 +162,7 @@ def _labels(study: Study, class_id: int) -> tuple[tuple[str, int], ...]:
 
 def _laa_regions(study: Study, class_id: int) -> dict[str, float]:
     found = {}
-    for region in ("upper", "middle", "lower", "core", "peel"):
+    for region in REGIONS:
         values = [
             case.densitometry.get(f"laa950_{region}", np.nan)
             for case, k in zip(study.cases, study.cluster_N, strict=True)

@@ -42,7 +42,7 @@ def case_data(study: Study, planes: Sequence[Plane]) -> dict[str, Any]:
         "kind": study.names.kind,
         "shapes": list(SHAPES),
         "classes": list(study.names.titles),
-        "labels": list(study.cohort.description.label_names) if (study.label_N >= 0).any() else [],
+        "labels": list(study.cohort.description.label_names) if study.labelled else [],
         "kernels": kernel_names,
         "planes": [
             {"key": plane.key, "title": plane.title, "axes": list(plane.axes), "xy": _points(plane, rows)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dcam_dist.report import svg
+from dcam_dist.report import svg, words
 
 WIDTH, HEIGHT = 340.0, 190.0
 UNIT = {"nmi_previous", "accuracy"}
@@ -72,7 +72,11 @@ def _curve(lines: Sequence[Mapping[str, Any]], key: str, title: str, note: str) 
                 '<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3.5"/>'
                 '<text class="strong" x="{:.1f}" y="{:.1f}" dy=".32em">{}</text>'
             ).format(
-                frame.at_x(last_x), frame.at_y(last_y), frame.at_x(last_x) + 8, frame.at_y(last_y), svg.short(last_y, 2)
+                frame.at_x(last_x),
+                frame.at_y(last_y),
+                frame.at_x(last_x) + 8,
+                frame.at_y(last_y),
+                words.number(last_y, 2),
             ),
         ]
     )

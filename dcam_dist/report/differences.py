@@ -24,7 +24,6 @@ class Difference:
     Attributes:
         variable: Which.
         cells: What each class has: median and quartiles; or its most frequent levels, and nothing.
-        summaries: The same as numbers.
         test: Over all classes.
         q_value: Among all that are tested together; NaN without a test.
         said: The test's name, or why there is none; and that there are too few cases.
@@ -32,7 +31,6 @@ class Difference:
 
     variable: Variable
     cells: tuple[tuple[str, str], ...]
-    summaries: tuple[GroupSummary, ...]
     test: GroupTest
     q_value: float
     said: str
@@ -69,10 +67,9 @@ def differences(variables: Sequence[Variable], cluster_N: NDArray[np.int64], cla
     q_N = q_values(np.array([test.p_value for test in tests], dtype=np.float64))
     found = []
     for variable, test, q_value in zip(variables, tests, q_N, strict=True):
-        summaries = describe(variable.shown_N, cluster_N, classes)
-        cells = tuple(_parts(variable, summary) for summary in summaries)
+        cells = tuple(_parts(variable, summary) for summary in describe(variable.shown_N, cluster_N, classes))
         few = "; too few to tell" if test.test and too_few(test.n, classes) else ""
-        found.append(Difference(variable, cells, summaries, test, float(q_value), (test.test or test.note) + few))
+        found.append(Difference(variable, cells, test, float(q_value), (test.test or test.note) + few))
     return tuple(found)
 
 

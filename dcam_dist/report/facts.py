@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dcam_dist.evaluation.evaluate import DENSITOMETRY_ROWS, HEAD, UNTRAINED
+from dcam_dist.evaluation.evaluate import DENSITOMETRY_ROWS, UNTRAINED
 from dcam_dist.evaluation.scoring import MethodScores
 from dcam_dist.maps.naming import ClassNames
 from dcam_dist.report.confounding import Confounding
@@ -65,7 +65,7 @@ class Facts:
         """Clusters that have cases and are the head's answer to none."""
         if self.heads_KK is None:
             return ()
-        silent_K = (self.heads_KK.sum(axis=1) > 0) & (self.heads_KK.sum(axis=0) == 0)
+        silent_K = never_answered(self.heads_KK)
         return tuple(title for title, silent in zip(self.names.titles, silent_K, strict=True) if silent)
 
     @property
@@ -84,11 +84,6 @@ class Facts:
         return self.scores.get(self.method + UNTRAINED)
 
     @property
-    def head(self) -> MethodScores | None:
-        """The head's answers."""
-        return self.scores.get(self.method + HEAD)
-
-    @property
     def densitometry(self) -> dict[str, MethodScores]:
         """The baselines that know no network."""
         return {row: self.scores[row] for row in DENSITOMETRY_ROWS if row in self.scores}
@@ -98,6 +93,12 @@ class Facts:
         """The split that is judged: test where it has labels, for the matching was fitted on train."""
         own = self.own
         return "test" if own is not None and own.test.clustering_accuracy is not None else "train"
+
+
+def never_answered(heads_KK: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which clusters have cases and are the head's answer to none, by ``Facts.heads_KK``."""
+    silent_K: NDArray[np.bool_] = (heads_KK.sum(axis=1) > 0) & (heads_KK.sum(axis=0) == 0)
+    return silent_K
 
 
 def accuracy(row: MethodScores | None, split: Split) -> float | None:

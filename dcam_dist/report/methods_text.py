@@ -41,7 +41,6 @@ def methods_text(study: Study, *, steady: bool, versions: Mapping[str, str]) -> 
 
 def _data(study: Study) -> str:
     config, train = study.run.config, int(study.is_train_N.sum())
-    patients = len({case.patient_key for case in study.cases})
     depth, height, width = config.grid.shape
     how = {
         "stretch": "resampled so that it filled the grid",
@@ -49,7 +48,7 @@ def _data(study: Study) -> str:
     }[config.grid.fit]
     low, high = config.data.window_hu
     return (
-        f"The cohort had {train} scans for training and {len(study.cases) - train} for testing, of {patients} "
+        f"The cohort had {train} scans for training and {len(study.cases) - train} for testing, of {study.patients} "
         "patients, none of them in both. The box around the lungs, with a margin of "
         f"{config.grid.margin_mm:g} mm, was {how} of {depth} × "
         f"{height} × {width} voxels (z, y, x), and densities from {_hu(low)} to {_hu(high)} HU were mapped to 0–1."

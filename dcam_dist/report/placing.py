@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.distributed import ProcessContext
-from dcam_dist.maps.compute import Floats, softmax
-from dcam_dist.maps.typical import rank_typical
+from dcam_dist.maps.compute import Floats
+from dcam_dist.maps.typical import head_probabilities, rank_typical
 from dcam_dist.runs import RestoredRun
 from dcam_dist.training.extract import extract_readable
 from dcam_dist.types import UNASSIGNED, FeatureTable
@@ -117,10 +116,7 @@ def _extracted(run: RestoredRun, cohort: Cohort, context: ProcessContext) -> Fea
 
 
 def _by_head(run: RestoredRun, kept: FeatureTable) -> Placed:
-    weight = run.network.head.weight
-    with torch.no_grad():
-        logits_NK = run.network.classify(torch.from_numpy(kept.features_NC).to(weight.device)).cpu().numpy()
-    far_NK: Floats = (1 - softmax(logits_NK.T).T).astype(np.float32)
+    far_NK: Floats = (1 - head_probabilities(run.network, kept.features_NC)).astype(np.float32)
     class_N = far_NK.argmin(axis=1).astype(np.int64)
     points_NP = _standardised(kept.features_NC)
     return Placed(

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dcam_dist.maps.compute import MappedCase, softmax
 from dcam_dist.metrics.core_peel import peel_of
+from dcam_dist.metrics.densitometry import ZONES, thirds
 
 REGIONS = ("upper", "middle", "lower", "core", "peel")
 
@@ -29,22 +30,19 @@ class RegionShares:
 def region_masks(lungs_DHW: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> dict[str, NDArray[np.bool_]]:
     """The regions of a lung mask with canonical axes (z inferior → superior).
 
-    Upper, middle and lower are equal thirds of the height of the lungs' extent; the peel is ``core_peel``'s layer along
+    Upper, middle and lower are the thirds of densitometry, and the peel is ``core_peel``'s layer along
     the surface of the lungs, the core the rest.
 
     Args:
         lungs_DHW: bool.
         spacing_mm: Along (z, y, x).
     """
-    level = np.flatnonzero(lungs_DHW.any(axis=(1, 2)))
-    third_D = np.zeros(len(lungs_DHW), dtype=np.int64)
-    third_D[level[0] : level[-1] + 1] = 3 * np.arange(level[-1] - level[0] + 1) // (level[-1] - level[0] + 1)
-    peel = peel_of(lungs_DHW, spacing_mm)
-    thirds = {
-        name: lungs_DHW & (third_D == number)[:, None, None]
-        for name, number in zip(("lower", "middle", "upper"), range(3), strict=True)
-    }
-    return thirds | {"core": lungs_DHW & ~peel, "peel": peel}
+    peel_DHW = peel_of(lungs_DHW, spacing_mm)
+    masks = {"core": lungs_DHW & ~peel_DHW, "peel": peel_DHW}
+    for zone, slices in zip(ZONES, thirds(lungs_DHW), strict=True):
+        masks[zone] = np.zeros_like(lungs_DHW)
+        masks[zone][slices] = lungs_DHW[slices]
+    return masks
 
 
 def region_shares(mapped: MappedCase, class_id: int) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,6 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from dcam_dist.maps.style import winner_colours
-from dcam_dist.metrics.core_peel import PEEL_MM
 from dcam_dist.offline_page import page_environment, policy_hash
 from dcam_dist.report.build import Report
 from dcam_dist.report.case_data import SHAPES, inert_json
@@ -44,7 +43,6 @@ def render(report: Report) -> str:
             shapes=SHAPES,
             trusted=TRUSTED,
             stable=STABLE,
-            peel_mm=PEEL_MM,
         )
     )
 

@@ -4,9 +4,11 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel
 
 from dcam_dist.analysis.features import origin
 from dcam_dist.config import Config
@@ -14,17 +16,6 @@ from dcam_dist.report.study import Study
 from dcam_dist.runs.changes import leaves
 from dcam_dist.runs.places import places
 from dcam_dist.runs.provenance import versions
-
-_PATHS = (
-    "output",
-    "data.cohort",
-    "data.stage",
-    "training.deepspeed_config",
-    "training.mlflow",
-    "patterns.scratch",
-    "ingest.lungmask_weights",
-)
-"""Settings that hold a path of somebody's machine."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +83,23 @@ def reproduction(study: Study) -> Reproduction:
 
 def without_paths(config: Config) -> dict[str, Any]:
     """The configuration as a tree that says nothing of the machine it was on."""
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    for path in _PATHS:
-        *sections, name = path.split(".")
-        section = tree
-        for part in sections:
-            section = section[part]
-        section.pop(name, None)
-    return tree
+    return config.model_dump(mode="json", exclude=_paths(config))
+
+
+def _paths(section: BaseModel) -> dict[str, Any]:
+    """The settings of a section, and of those within it, that may hold a path, as ``model_dump`` excludes them."""
+    found: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            found[name] = _paths(value)
+        elif _may_be_path(field.annotation):
+            found[name] = True
+    return found
+
+
+def _may_be_path(annotation: object) -> bool:
+    return annotation is Path or any(_may_be_path(part) for part in get_args(annotation))
 
 
 def _changed(config: Config) -> Iterator[Setting]:

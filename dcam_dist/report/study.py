@@ -15,6 +15,7 @@ from dcam_dist.cohort import Cohort
 from dcam_dist.distributed import open_processes
 from dcam_dist.evaluation.evaluate import CLUSTER_FILE, JSON_FILE
 from dcam_dist.maps.naming import ClassNames, class_names
+from dcam_dist.metrics import contingency
 from dcam_dist.report.placing import Placed, place_training_cases
 from dcam_dist.runs import RestoredRun, SetAsideCase, open_cohort_of, read_set_aside, restore_run
 from dcam_dist.runs.metrics_lines import read_metrics
@@ -62,6 +63,16 @@ class Study:
         return len(self.names.titles)
 
     @cached_property
+    def patients(self) -> int:
+        """Patients among all cases."""
+        return len({case.patient_key for case in self.cases})
+
+    @cached_property
+    def labelled(self) -> int:
+        """Cases with a label, of both splits."""
+        return int((self.label_N >= 0).sum())
+
+    @cached_property
     def label_N(self) -> Ids:  # noqa: N802 - an array, like the others
         """Labels of the cases."""
         return np.array([case.label for case in self.cases], dtype=np.int64)
@@ -74,12 +85,10 @@ class Study:
     @cached_property
     def heads_KK(self) -> Ids | None:  # noqa: N802
         """Cases by cluster (row) and head's answer (column); ``None`` where the head decides, or is not known."""
-        both_N = (self.cluster_N >= 0) & (self.head_N >= 0)
-        if self.run.checkpoint.clustering is None or not both_N.any():
+        if self.run.checkpoint.clustering is None:
             return None
-        heads_KK = np.zeros((self.classes, self.classes), dtype=np.int64)
-        np.add.at(heads_KK, (self.cluster_N[both_N], self.head_N[both_N]), 1)
-        return heads_KK
+        heads_KK = contingency(self.cluster_N, self.head_N, self.classes, self.classes)
+        return heads_KK if heads_KK.any() else None
 
     def sizes(self, *, train: bool) -> Ids:
         """Cases of each class in one split."""

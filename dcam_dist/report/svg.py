@@ -9,6 +9,8 @@ from math import floor, isfinite, log10
 
 from markupsafe import Markup
 
+from dcam_dist.report.words import number
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -58,8 +60,8 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     return [round(k * step, 12) for k in range(first, first + 2 * count + 2) if k * step <= high + 1e-9 * span]
 
 
-def padded(values: Sequence[float], share: float = 0.08) -> tuple[float, float]:
-    """The range of some values with some room around it."""
+def padded(values: Sequence[float], share: float) -> tuple[float, float]:
+    """The range of some values with this share of it as room on either side."""
     low, high = min(values), max(values)
     room = share * (high - low) or max(abs(high), 1.0) * share
     return low - room, high + room
@@ -73,7 +75,7 @@ def axis_y(frame: Frame, at: Sequence[float]) -> Markup:
             '<line class="rule" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="end" x="{}" y="{}" dy=".32em">{}</text>'
         ).format(
             *(_n(v) for v in (frame.left, frame.right, frame.at_y(y), frame.at_y(y), frame.left - 6, frame.at_y(y))),
-            short(y, digits),
+            number(y, digits),
         )
         for y in at
     )
@@ -109,12 +111,6 @@ def picture(width: float, height: float, label: str, content: Markup) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         _n(width), _n(height), label, content
     )
-
-
-def short(value: float, digits: int | None = None) -> str:
-    """A number as an axis shows it, with a true minus sign."""
-    text = f"{value:.{digits}f}" if digits is not None else f"{value:.4g}"
-    return text.replace("-", "−")
 
 
 def _n(value: float) -> str:

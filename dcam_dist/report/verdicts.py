@@ -159,7 +159,7 @@ def scanner(facts: Facts) -> Verdict:
         "some": ("doubt", "in part"),
         "unclear": ("doubt", "cannot be excluded"),
         "none": ("good", "no sign of it"),
-        "few": ("open", "too few to tell"),
+        "few": ("open", TOO_FEW),
         "unknown": ("open", "not known"),
     }
     tone, answer = answers[facts.confounding.verdict]

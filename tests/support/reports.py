@@ -109,7 +109,7 @@ def made_up_report(study: Study) -> Report:
     variables = variables_of(study.cases)
     titles, kind, placed = study.names.titles, study.names.kind, study.placed
     confounded = confounding(variables.acquisition, study.cluster_N, titles, kind)
-    facts = Facts("dcam", study.names, study.sizes(train=True), int((study.label_N >= 0).sum()), {}, confounded)
+    facts = Facts("dcam", study.names, study.sizes(train=True), study.labelled, {}, confounded)
     plane = [Plane(key, key.upper(), ("1", "2"), placed.points_NP[:, :2].astype(float)) for key in ("pca", "umap")]
     found = by_source(variables, study.cluster_N, 6)
     versions = {"dcam-dist": "0.1.0", "torch": "2"}

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.maps.naming import ClassNames
-from dcam_dist.offline_page import policy_hash
+from dcam_dist.offline_page import policy_hash, write_page
 from dcam_dist.report.viewer.case import ViewerCase
 from dcam_dist.report.viewer.parts import HERE, environment, viewer_parts
 
@@ -37,11 +37,8 @@ def write_view(cases: Sequence[ViewerCase], names: ClassNames, path: Path) -> Pa
         css_hash=policy_hash(css),
         script_hash=policy_hash(parts.script),
     )  # fmt: skip
-    partial = path.with_name(f".partial-{path.name}")
     try:
-        partial.write_text(page, encoding="utf-8", errors="replace")
-        partial.replace(path)
+        write_page(path, page)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EnvironmentFault(f"{path}: cannot be written ({error.strerror})") from None
     return path

@@ -5,7 +5,6 @@ import shutil
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from support.reports import made_up_study
 
@@ -50,7 +49,7 @@ def test_another_run_stands_in_table_1_without_its_folder(runs, tmp_path):
     found = rows(page)
     assert {"dcam", "dcam, untrained", "dcam (2)", "dcam (2), untrained"} <= set(found)
     assert found.count("LAA-950 binning") == found.count("dcam") and "secretive" not in page
-    assert page.count("case003 ·") + page.count("· case003") >= 1 and page.count('"own":') == 1
+    assert "· case003" in page and page.count('"own":') == 1
 
 
 def test_what_cannot_be_compared_is_one_line(runs, tmp_path):
@@ -98,4 +97,3 @@ def test_the_axes_are_those_that_were_fitted():
     config = study.run.config.model_copy(update={"clustering": clustering})
     changed = replace(study, placed=four, run=replace(study.run, config=config))
     assert "reduced by PCA to 4 axes" in told(changed)
-    assert np.shape(four.points_NP)[1] == 4

@@ -4,9 +4,12 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from support.reports import HOSTILE, made_up_report, made_up_study
 
@@ -112,6 +115,19 @@ def test_tables_have_captions_and_headers_have_scopes(plain):
     assert all(of.get("scope") in ("col", "row") for tag, of in plain.elements if tag == "th")
     assert all(of.get("alt") for tag, of in plain.elements if tag == "img")
     assert all(of.get("aria-label") for tag, of in plain.elements if tag == "svg" and of.get("role") == "img")
+
+
+def test_a_cluster_that_the_head_never_answers_has_a_note_on_its_card():
+    study = made_up_study(60)
+    clustered = replace(study.run, checkpoint=SimpleNamespace(clustering=object(), epoch=5))
+    head_N = np.where(study.cluster_N == 2, 0, study.cluster_N)
+    told = [
+        re.findall(
+            r"The head never answers ([^.]*)\.", render(made_up_report(replace(study, run=clustered, head_N=answers)))
+        )
+        for answers in (head_N, study.cluster_N)
+    ]
+    assert told == [["cluster 3"], []]
 
 
 def test_thousands_of_cases_make_a_small_page_without_a_row_each():

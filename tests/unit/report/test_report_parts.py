@@ -9,7 +9,7 @@ import pytest
 from support.reports import made_up_study
 
 from dcam_dist.clustering.model import centroid_distances
-from dcam_dist.config.schema import ClusteringConfig
+from dcam_dist.config.schema import ClusteringConfig, Config, Section
 from dcam_dist.evaluation.scoring import ClusteredSplits, MethodScores, score
 from dcam_dist.report import svg
 from dcam_dist.report.case_data import inert_json
@@ -24,6 +24,7 @@ from dcam_dist.report.scores import read_scores, split_tables
 from dcam_dist.report.steadiness import steadiness
 from dcam_dist.report.variables import Variable, Variables, variables_of
 from dcam_dist.report.variables import column as column_of
+from dcam_dist.runs.changes import leaves
 
 
 def test_margins_are_0_between_two_centroids_and_1_on_ones_own():
@@ -121,17 +122,15 @@ def test_names_of_one_patient_s_scans_are_left_out():
     assert "who" in [name.split(" (")[0] for name in variables_of(cases).left_out]
 
 
-def test_regions_part_the_lungs():
+@pytest.mark.parametrize(("end", "starts"), [(27, [3, 11, 19]), (28, [3, 11, 20])])
+def test_regions_part_the_lungs_and_a_slice_goes_by_its_centre(end, starts):
     lungs = np.zeros((30, 40, 40), bool)
-    lungs[3:27, 5:35, 5:35] = True
+    lungs[3:end, 5:35, 5:35] = True
     masks = region_masks(lungs, (5.0, 4.0, 4.0))
     assert (masks["upper"] | masks["middle"] | masks["lower"] == lungs).all()
     assert (masks["core"] | masks["peel"] == lungs).all() and not (masks["core"] & masks["peel"]).any()
-    assert [int(np.flatnonzero(masks[name].any(axis=(1, 2)))[0]) for name in ("lower", "middle", "upper")] == [
-        3,
-        11,
-        19,
-    ]
+    found = [int(np.flatnonzero(masks[name].any(axis=(1, 2)))[0]) for name in ("lower", "middle", "upper")]
+    assert found == starts
     assert masks["core"][15, 20, 20] and masks["peel"][15, 5, 20]
 
 
@@ -160,6 +159,9 @@ def test_planes_do_not_change_with_the_order_of_axes_and_say_why_one_is_missing(
     assert only.key == "pca" and "10 cases" in why
     np.testing.assert_allclose(np.abs(only.points_N2[:, 0]), np.abs(points[:, 0] - points[:, 0].mean()), atol=1.0)
     assert only.axes[0].startswith("axis 1 (9")
+    (turned,), _ = planes(points[:, [2, 0, 1]], 0)
+    np.testing.assert_allclose(turned.points_N2, only.points_N2, atol=1e-4)
+    assert turned.axes == only.axes
 
 
 def evaluated(labelled=True):
@@ -225,6 +227,21 @@ def test_the_configuration_is_told_without_paths():
     tree = without_paths(config)
     assert "output" not in tree and "cohort" not in tree["data"] and "stage" not in tree["data"]
     assert tree["clustering"]["clusters"] == 6
+
+
+def settings_of(section, before=""):
+    """Each setting's key, and whether its type speaks of a path."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from settings_of(field.annotation, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", "Path" in str(field.annotation)
+
+
+def test_no_setting_that_is_a_path_is_told_and_all_others_are():
+    told, is_path = dict(leaves(without_paths(Config()))), dict(settings_of(Config))
+    assert {"output", "data.cohort", "ingest.lungmask_weights"} <= {key for key, path in is_path.items() if path}
+    assert set(told) == {key for key, path in is_path.items() if not path}
 
 
 def test_pages_of_other_verbs_are_read_as_they_stand(tmp_path):

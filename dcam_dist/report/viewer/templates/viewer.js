@@ -5,7 +5,6 @@
   const { titles, hu, steps, scale } = settings;
   const ends = scale.ends.map(Math.log2);
   const TYPES = { axial: 0, coronal: 1, sagittal: 2, multi: 3, render: 4 };
-  const PLANES = { z: "axial", y: "coronal", x: "sagittal" };
   const ROW = 3, GRID = 2, NARROW_PX = 640;
   const [stage, canvas] = [at("stage"), at("canvas")];
   let nv = null, shown = null, wanted = 0, telling = 0, painting = 0, marked = "";
