@@ -17,7 +17,7 @@ from benchmarks.harness import Measured, Options, Series, Target, seconds_of, ti
 from benchmarks.scans import dicom_folder
 from dcam_dist.cohort.stream import windowed
 from dcam_dist.config import Config, load_config
-from dcam_dist.ingest.case import CaseJob, PreparedCase, prepare_case, read_scan
+from dcam_dist.ingest.case import CaseJob, PreparedCase, prepare_case, read_scan, source_fingerprint
 from dcam_dist.maps import MappedCase, Scene, activation_maps, export_case, map_volume
 from dcam_dist.maps.naming import class_names
 from dcam_dist.maps.overview import write_overview
@@ -79,7 +79,8 @@ def _one_scan(job: CaseJob, model: TrainedModel, out: Path) -> list[Sample]:
         return made[0]
 
     scan = timed(lambda: read_scan(job, config.ingest, assume_hu=False))
-    prepared = timed(lambda: prepare_case(job, scan, config))
+    fingerprint = source_fingerprint(job, config, assume_hu=False)
+    prepared = timed(lambda: prepare_case(job, scan, config, fingerprint))
     mapped = timed(lambda: _mapped(model, prepared))
     scene = Scene(mapped, prepared.levels.native_hu_DHW, prepared.levels.native_mask_DHW > 0)
     timed(lambda: export_case(scene, out, names))

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcam_dist.commands.ingest import tell_aside
+from dcam_dist.commands.options import IDENTIFIED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,9 +91,9 @@ def _with_progress(call: "Callable[..., InferSummary]", *, with_objects: bool) -
 def _tell(summary: "InferSummary", *, with_objects: bool) -> None:
     from dcam_dist.errors import DataError
     from dcam_dist.inference.place import SUMMARY
+    from dcam_dist.maps.dicom import FOLDER
 
-    for entry in summary.quarantined:
-        typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}")
+    tell_aside(summary.quarantined)
     if not summary.answers:
         raise DataError(f"{summary.out}: no scan could be used; the reasons are above")
     _show(summary)
@@ -104,8 +107,8 @@ def _tell(summary: "InferSummary", *, with_objects: bool) -> None:
     typer.echo(f"answers: {len(summary.answers)}, set aside: {len(summary.quarantined)}, in {summary.out / SUMMARY}")
     typer.echo("for research only; not a medical device")
     if with_objects:
-        place = summary.out / summary.answers[0].case_id / "identified-dicom"
-        typer.echo(f"{place}: these objects identify the patient; do not pass them on as they are")
+        place = summary.out / summary.answers[0].case_id / FOLDER
+        typer.echo(f"{place}: {IDENTIFIED}")
 
 
 def _show(summary: "InferSummary") -> None:

@@ -86,7 +86,7 @@ def _tell_end(summary: "IngestSummary") -> None:
     from dcam_dist.errors import DataError
     from dcam_dist.ingest.quality import PAGE
 
-    _tell_aside(summary.quarantined)
+    tell_aside(summary.quarantined)
     aside, out = len(summary.quarantined), summary.cohort
     typer.echo(f"accepted: {summary.accepted}, set aside: {aside}, in {out}")
     typer.echo(f"look at them: {out / PAGE}")
@@ -121,14 +121,15 @@ def _ingest_part(text: str, paths: list[Path], out: Path, config: "Config", *, h
             progress=view.cases,
             looked=view.looked,
         )
-    _tell_aside(summary.quarantined)
+    tell_aside(summary.quarantined)
     aside = len(summary.quarantined)
     done = f"{summary.accepted + aside} of {summary.scans} cases"
     typer.echo(f"part {part}: {done}, accepted: {summary.accepted}, set aside for now: {aside}, in {out}")
     typer.echo("not sealed yet: when all parts have ended, run the same command without --part")
 
 
-def _tell_aside(entries: "Sequence[QuarantineEntry]") -> None:
+def tell_aside(entries: "Sequence[QuarantineEntry]") -> None:
+    """Print cases that are set aside, a line each."""
     for entry in entries:
         also = f" (also: {', '.join(entry.also)})" if entry.also else ""
         typer.echo(f"set aside {entry.case_id}: {entry.reason}: {entry.detail}{also}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcam_dist.commands.options import MovedCohort
+from dcam_dist.commands.options import IDENTIFIED, MovedCohort
 
 
 def maps(
@@ -34,6 +34,6 @@ def maps(
     if summary.figure is not None:
         typer.echo(f"figure: {summary.figure}")
     if summary.identified is not None:
-        typer.echo(f"{summary.identified}: these objects identify the patient; do not pass them on as they are")
+        typer.echo(f"{summary.identified}: {IDENTIFIED}")
     if summary.labels:
         typer.echo(f"labels in the cohort: {len(summary.labels)}, named {summary.labels[0].name}")

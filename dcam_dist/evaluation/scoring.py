@@ -1,6 +1,6 @@
 """The scores of one method on both splits, from its cluster ids alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
@@ -107,29 +107,6 @@ class MethodScores:
     def to_dict(self) -> dict[str, Any]:
         """For JSON: plain dicts, lists and numbers; NaN and infinity become None."""
         return {key: _jsonable(value) for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> "MethodScores":
-        """From what ``to_dict`` gave; a score that was undefined comes back as None.
-
-        Raises:
-            ValueError, KeyError, TypeError: When it is something else.
-        """
-        splits = {}
-        for split in ("train", "test"):
-            values = dict(tree[split])
-            interval = values.get("accuracy_interval")
-            values["accuracy_interval"] = None if interval is None else (float(interval[0]), float(interval[1]))
-            splits[split] = SplitScores(**{**values, "cluster_sizes": tuple(values["cluster_sizes"])})
-        mapping = tree["mapping_K"]
-        return cls(
-            train=splits["train"],
-            test=splits["test"],
-            mapping_K=None if mapping is None else tuple(mapping),
-            supervised=bool(tree["supervised"]),
-            labels=tuple(tree["labels"]),
-            space=str(tree["space"]),
-        )
 
 
 def score(

@@ -8,12 +8,12 @@ import numpy as np
 
 from dcam_dist.clustering.outliers import LEVEL
 from dcam_dist.clustering.placing import place
-from dcam_dist.ingest.dicom import known_kernel, known_manufacturer, known_thickness_mm
 from dcam_dist.maps import MappedCase
 from dcam_dist.maps.export import describe
 from dcam_dist.maps.naming import class_names
 from dcam_dist.runs import Bundle, model_sha256
-from dcam_dist.types import CaseRecord, Geometry
+from dcam_dist.runs.trained_on import scanner_of
+from dcam_dist.types import Geometry
 
 Tree = dict[str, Any]
 
@@ -114,17 +114,6 @@ def answer_of(mapped: MappedCase, bundle: Bundle, about: Mapping[str, str], fing
             "closed": False,
         }
     )
-
-
-def scanner_of(record: CaseRecord) -> dict[str, str]:
-    """How a scan was made, as far as its header or table says it; no free text."""
-    given = record.covariates
-    found = {
-        "kernel": known_kernel(given.get("kernel", "")),
-        "manufacturer": known_manufacturer(given.get("manufacturer", "")),
-        "slice_thickness_mm": known_thickness_mm(given.get("slice_thickness_mm", "")),
-    }
-    return {name: value for name, value in found.items() if value}
 
 
 def _among_training_cases(mapped: MappedCase, bundle: Bundle) -> Tree:

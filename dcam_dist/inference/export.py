@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import DataError, EnvironmentFault, UsageError
+from dcam_dist.evaluation.stored import evaluation_of
 from dcam_dist.inference.model_card import model_card
-from dcam_dist.inference.scores import read_scores
 from dcam_dist.runs import Bundle, RestoredRun, bundle_of_run, open_cohort_of, restore_run, write_bundle
 from dcam_dist.runs.bundle import check_bundle_place
 from dcam_dist.runs.trained_on import FEWEST
@@ -57,7 +57,8 @@ def export_run(run: str | Path, out: str | Path, *, cohort: str | Path | None = 
     """
     folder, restored = Path(out), restore_run(run)
     check_bundle_place(folder)
-    bundle, scores = bundle_of_run(restored, cohort_at_hand(restored, cohort)), read_scores(restored)
+    bundle, evaluated = bundle_of_run(restored, cohort_at_hand(restored, cohort)), evaluation_of(restored)
+    scores = {} if evaluated is None else evaluated.rows
     try:
         write_bundle(folder, bundle, model_card(bundle, scores))
     except OSError as error:

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,13 +85,13 @@ def infer(
     with hushed(), private_umask(), open_processes(LONGEST_SCAN_S) as context, ExitStack() as held:
         on_main(lambda: held.enter_context(only_call(folder)), context)
         on_main(partial(check_place, folder, about, paths), context)
-        scans = together(partial(_found, paths, _on_main(looked, context), alone=source_dicom is not None), context)
+        scans = together(partial(_found, paths, _if_main(looked, context), alone=source_dicom is not None), context)
         on_main(partial(open_place, folder, about), context)
         work = _named(folder, scans, hash_ids, context)
         bundle.model.network.to(context.device)
         desk = Desk(bundle, about, config, assume_hu, folder, view, source_dicom)
-        outcomes = _answer_all(desk, work, context, _on_main(progress, context))
-        summary = _summary_of(desk, outcomes, work, context)
+        outcomes = _answer_all(desk, work, context, _if_main(progress, context))
+        summary = _summary_of(desk, outcomes, work)
         on_main(partial(_close, summary, told), context)
     return summary
 
@@ -149,17 +148,16 @@ def _answer_some(desk: Desk, jobs: Sequence[CaseJob]) -> list[Outcome]:
         outcome = run_case(partial(answer_scan, desk), job, job.case_id)
         if isinstance(outcome, QuarantineEntry):
             shutil.rmtree(desk.out / job.case_id, ignore_errors=True)  # of an earlier call, or half written
-            outcome = replace(outcome, picture="")
         outcomes.append(outcome)
     return outcomes
 
 
-def _summary_of(desk: Desk, outcomes: Sequence[Outcome], work: Work, context: ProcessContext) -> InferSummary:
+def _summary_of(desk: Desk, outcomes: Sequence[Outcome], work: Work) -> InferSummary:
     answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
     aside = [outcome for outcome in outcomes if isinstance(outcome, QuarantineEntry)]
     pairs = find_pairs(answers, work.acquisitions)
     compared = with_reconstructions(answers, pairs)
-    return InferSummary(desk.out, desk.bundle, compared, in_order(aside), pairs, context.is_main)
+    return InferSummary(desk.out, desk.bundle, compared, in_order(aside), pairs)
 
 
 def _close(summary: InferSummary, told: Callable[[InferSummary], None] | None) -> None:
@@ -188,5 +186,5 @@ def _aside_of(outcomes: Sequence[Outcome]) -> int:
     return sum(isinstance(outcome, QuarantineEntry) for outcome in outcomes)
 
 
-def _on_main(told: Callable[..., None] | None, context: ProcessContext) -> Callable[..., None] | None:
+def _if_main(told: Callable[..., None] | None, context: ProcessContext) -> Callable[..., None] | None:
     return told if context.is_main else None

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 
 from dcam_dist.inference.answer import Answer
-from dcam_dist.inference.words import FIELDS, THICK, in_words
+from dcam_dist.inference.words import FIELDS, in_words
+from dcam_dist.ingest.case import THICK_SLICES
 from dcam_dist.maps.naming import class_names
 from dcam_dist.runs import Bundle
 from dcam_dist.runs.trained_on import OTHER, THICKNESS, TrainedOn
@@ -69,8 +70,8 @@ def _uncertain(answer: Answer, bundle: Bundle) -> Warned:
 
 
 def _thick(answer: Answer) -> Warned:
-    thickness_mm = answer.tree["scanner"].get("slice_thickness_mm", "")
-    if thickness_mm and float(thickness_mm) > THIN_MM and THICK not in answer.tree["flags"]:
+    thickness_mm = answer.tree["scanner"].get(THICKNESS, "")
+    if thickness_mm and float(thickness_mm) > THIN_MM and THICK_SLICES not in answer.tree["flags"]:
         yield (
             NOT_THIN,
             f"The slices are {thickness_mm} mm thick: LAA-950 can be compared only with scans of a like thickness.",

@@ -72,7 +72,7 @@ def answer_scan(desk: Desk, job: CaseJob) -> Answer:
         write_answer(desk.out, answer)
         return answer
     scan = read_scan(job, desk.config.ingest, assume_hu=desk.assume_hu)
-    prepared = prepare_case(job, scan, desk.config)
+    prepared = prepare_case(job, scan, desk.config, fingerprint)
     del scan
     series = None if desk.source_dicom is None else dicom.find_series(desk.source_dicom, prepared.record)
     mapped = _mapped(desk, prepared)

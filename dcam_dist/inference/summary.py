@@ -12,16 +12,16 @@ from dcam_dist.inference.place import QUARANTINE, SUMMARY
 from dcam_dist.inference.reconstructions import Pair, in_words
 from dcam_dist.inference.words import FIELDS
 from dcam_dist.ingest.quality.advice import what_to_do
+from dcam_dist.ingest.quality.table import plain_text
 from dcam_dist.runs import Bundle
 from dcam_dist.runs.run_config import replace_file
+from dcam_dist.runs.trained_on import THICKNESS
 from dcam_dist.types import QuarantineEntry
 
 DONE = "done"
 PROBABILITY = "probability_by_the_head"
 """Of the class that is answered, the nearest centroid's; not how sure that is."""
 SHARE_WON = "share_won"
-_FORMULA = ("=", "+", "-", "@")
-"""What a table program takes a cell for that begins so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,6 @@ class InferSummary:
         answers: Scans with an answer, by id.
         quarantined: Scans set aside, by id.
         pairs: Reconstructions of one acquisition.
-        is_main: Whether this is rank 0.
     """
 
     out: Path
@@ -42,7 +41,6 @@ class InferSummary:
     answers: tuple[Answer, ...]
     quarantined: tuple[QuarantineEntry, ...]
     pairs: tuple[Pair, ...]
-    is_main: bool
 
     @property
     def disagreements(self) -> list[str]:
@@ -93,7 +91,7 @@ def columns(kind: str) -> Sequence[str]:
             "distance",
             "margin",
         ),
-        *("p_value", "out_of_distribution", *FIELDS, "kernel", "slice_thickness_mm", "disagrees_with", "flags"),
+        *("p_value", "out_of_distribution", *FIELDS, "kernel", THICKNESS, "disagrees_with", "flags"),
         *("warnings", "warning"),
     )
 
@@ -106,7 +104,7 @@ def _row(answer: Answer) -> dict[str, str]:
         "case_id": answer.case_id,
         "status": DONE,
         kind: str(answer.number),
-        f"{kind}_title": _text(title),
+        f"{kind}_title": plain_text(title),
         f"{kind}_of_the_head": str(answer.head_number),
         PROBABILITY: _number(tree["probabilities"][title]),
         SHARE_WON: _number(tree["share_won"][title]),
@@ -115,12 +113,12 @@ def _row(answer: Answer) -> dict[str, str]:
         "p_value": _number(tree["p_value"]),
         "out_of_distribution": "" if tree["out_of_distribution"] is None else str(int(tree["out_of_distribution"])),
         **{name: _number(answer.densitometry.get(name)) for name in FIELDS},
-        "kernel": _text(answer.kernel),
-        "slice_thickness_mm": tree["scanner"].get("slice_thickness_mm", ""),
+        "kernel": plain_text(answer.kernel),
+        THICKNESS: tree["scanner"].get(THICKNESS, ""),
         "disagrees_with": " ".join(disagrees),
         "flags": " ".join(tree["flags"]),
         "warnings": str(len(tree["warnings"])),
-        "warning": _text(" ".join(tree["warnings"])),
+        "warning": plain_text(" ".join(tree["warnings"])),
     }
 
 
@@ -129,16 +127,12 @@ def _aside(entry: QuarantineEntry) -> dict[str, str]:
         "case_id": entry.case_id,
         "status": entry.reason,
         "flags": " ".join(entry.also),
-        "warning": _text(entry.detail),
+        "warning": plain_text(entry.detail),
     }
 
 
 def _without_picture(entry: QuarantineEntry) -> dict[str, object]:
     return {name: value for name, value in asdict(entry).items() if name != "picture"}
-
-
-def _text(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _number(value: float | None) -> str:

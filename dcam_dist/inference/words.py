@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dcam_dist.ingest.case import THICK_MM
+from dcam_dist.ingest.case import SLICES_APART, THICK_MM, THICK_SLICES
 from dcam_dist.ingest.dicom_tilt import TILT_RESAMPLED
 from dcam_dist.ingest.lungs import plausibility
 from dcam_dist.ingest.scan_source import SERIES_INCOMPLETE
@@ -42,10 +42,9 @@ FIELDS = {
 """The measures that are compared with the training scans."""
 
 _LOOK = "look at the outline in the overlay"
-THICK = "thick_slices"
 FLAGS = {
-    THICK: f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, LAA-950 is too low.",
-    "slices_apart": "The slices lie farther apart than they are thick; every second one may be missing.",
+    THICK_SLICES: f"The slices are thicker than {THICK_MM:g} mm: small holes are averaged away, LAA-950 is too low.",
+    SLICES_APART: "The slices lie farther apart than they are thick; every second one may be missing.",
     TILT_RESAMPLED: "The gantry was tilted; the scan was resampled to straight axes.",
     SERIES_INCOMPLETE: "Slices of another orientation or matrix lie in the same series and were left out.",
     SEVERAL_SERIES: "The folder holds several series; the one with the most slices was taken.",

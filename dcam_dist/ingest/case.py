@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ RECIPE = 3
 THICK_MM = 5.0
 APART = 1.5
 """Slices whose distance is more than so many thicknesses lie apart."""
+THICK_SLICES, SLICES_APART = "thick_slices", "slices_apart"
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,14 @@ def read_scan(job: CaseJob, config: IngestConfig, *, assume_hu: bool) -> Scan:
     return read_image(job.candidates[0][0], max_voxels=config.max_voxels)
 
 
-def prepare_case(job: CaseJob, scan: Scan, config: Config) -> PreparedCase:
+def prepare_case(job: CaseJob, scan: Scan, config: Config, fingerprint: str) -> PreparedCase:
     """Find the lungs of a scan, measure them, and resample to the training grid; nothing is written.
+
+    Args:
+        job: The case.
+        scan: Its scan, as ``read_scan`` gives it.
+        config: Grid and settings of ingest.
+        fingerprint: As ``source_fingerprint`` gives it.
 
     Raises:
         CaseRejected: When there are no lungs, or they cannot be used.
@@ -134,6 +141,7 @@ def prepare_case(job: CaseJob, scan: Scan, config: Config) -> PreparedCase:
         provenance={
             "format": scan.format,
             "lung_mask": _mask_source(job, config.ingest),
+            "source_fingerprint": fingerprint,
             "hu_sha256": hu_digest(scan.hu_DHW),
             "dcam_dist": __version__,
         },
@@ -142,11 +150,9 @@ def prepare_case(job: CaseJob, scan: Scan, config: Config) -> PreparedCase:
 
 
 def _store(cohort: Path, job: CaseJob, config: Config, scan: Scan, fingerprint: str) -> CaseRecord:
-    prepared = prepare_case(job, scan, config)
-    about = prepared.record.provenance
-    provenance = {name: about[name] for name in ("format", "lung_mask")} | {"source_fingerprint": fingerprint, **about}
-    record = replace(prepared.record, provenance=provenance)
-    write_case(cohort, record, prepared.levels, {MONTAGE: montage_of(prepared.levels, record.native)})
+    prepared = prepare_case(job, scan, config, fingerprint)
+    record, levels = prepared.record, prepared.levels
+    write_case(cohort, record, levels, {MONTAGE: montage_of(levels, record.native)})
     return record
 
 
@@ -167,4 +173,4 @@ def thickness_flags(scan: Scan) -> tuple[str, ...]:
     thickness_mm = float(scan.covariates.get("slice_thickness_mm", 0.0))
     thick = max(distance_mm, thickness_mm) > THICK_MM + 1e-3
     apart = 0.0 < APART * thickness_mm < distance_mm - 1e-3
-    return tuple(name for name, found in (("thick_slices", thick), ("slices_apart", apart)) if found)
+    return tuple(name for name, found in ((THICK_SLICES, thick), (SLICES_APART, apart)) if found)

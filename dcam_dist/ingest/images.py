@@ -79,7 +79,7 @@ def read_volume(path: Path, *, max_voxels: int) -> tuple[NDArray[Any], Geometry]
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(image_io)
-    with _quiet():
+    with quiet():
         try:
             reader.ReadImageInformation()
         except RuntimeError:  # its message holds the path
@@ -109,7 +109,7 @@ def _is_utf8(path: Path) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence ITK: its warnings name the file."""
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

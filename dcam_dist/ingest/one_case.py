@@ -2,7 +2,6 @@
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 import SimpleITK as sitk
 
 from dcam_dist.errors import CaseRejected, DcamError, EnvironmentFault, Reason
+from dcam_dist.ingest import dicom_headers, images
 from dcam_dist.ingest.crews.ground import Ground, fault_of_ground
 from dcam_dist.types import CaseRecord, QuarantineEntry
 
@@ -66,10 +66,7 @@ def run_case_in_worker(task: Task[Job], job: Job, case_id: str, ground: Ground |
 @contextmanager
 def hushed() -> Iterator[None]:
     """Silence the libraries that read scans: their warnings hold paths and headers, and logs are kept."""
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with images.quiet(), dicom_headers.quiet():
         yield
 
 

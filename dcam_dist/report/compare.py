@@ -4,11 +4,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dcam_dist.errors import UsageError
+from dcam_dist.errors import DataError, UsageError
 from dcam_dist.evaluation.evaluate import CLUSTER_FILE, DENSITOMETRY_ROWS, JSON_FILE
 from dcam_dist.evaluation.scoring import MethodScores
-from dcam_dist.report.scores import read_scores
-from dcam_dist.report.study import Study, read_tree
+from dcam_dist.evaluation.stored import read_evaluation
+from dcam_dist.report.study import Study
 
 
 def with_others(
@@ -46,15 +46,17 @@ def with_others(
 
 
 def _rows_of(study: Study, run: Path) -> tuple[str, dict[str, MethodScores]]:
-    tree = read_tree(run / JSON_FILE)
-    found = read_scores(tree)
-    if tree is None or not found:
+    try:
+        found = read_evaluation(run)
+    except DataError:
+        found = None
+    if found is None or not found.rows:
         raise UsageError(f"{run}: no {JSON_FILE} that can be read; run dcam-dist evaluate on it first")
     if _cases_of(run) != {(case.case_id, case.split) for case in study.cases}:
         raise UsageError(
             f"{run}: was evaluated on other cases or splits than {study.run.path}; compare runs of one cohort"
         )
-    return str(tree.get("method", "")), found
+    return found.method, found.rows
 
 
 def _cases_of(run: Path) -> set[tuple[str, str]]:

@@ -59,7 +59,10 @@ def _scanner(facts: Facts) -> Iterator[Finding]:
 
 def _scores(facts: Facts) -> Iterator[Finding]:
     if not facts.scores:
-        yield Finding("not_evaluated", "The run was not evaluated: scores, nulls and the head's answers are missing.")
+        yield Finding(
+            "not_evaluated",
+            "The run was not evaluated as it is now: scores, nulls and the head's answers are missing. Evaluate it.",
+        )
     elif facts.outdated:
         yield Finding(
             "outdated",

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from dcam_dist.evaluation.scoring import MethodScores
+from dcam_dist.evaluation.stored import StoredEvaluation
 from dcam_dist.evaluation.table import ScoreTable, score_table
 from dcam_dist.report import svg
 from dcam_dist.types import Split
@@ -30,14 +30,9 @@ class SplitTable:
     forest: Markup | None
 
 
-def read_scores(evaluation: Mapping[str, Any] | None) -> dict[str, MethodScores]:
-    """The rows of ``evaluation.json`` by name; empty where there are none that can be read."""
-    if evaluation is None:
-        return {}
-    try:
-        return {str(name): MethodScores.from_dict(tree) for name, tree in evaluation["rows"].items()}
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return {}
+def read_scores(evaluation: StoredEvaluation | None) -> dict[str, MethodScores]:
+    """The rows of an evaluation by name; empty without one."""
+    return {} if evaluation is None else evaluation.rows
 
 
 def split_tables(scores: Mapping[str, MethodScores]) -> tuple[SplitTable, ...]:

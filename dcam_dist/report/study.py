@@ -1,7 +1,6 @@
 """A finished run and its cases, read once for all sections of the report."""
 
 import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.distributed import open_processes
-from dcam_dist.evaluation.evaluate import CLUSTER_FILE, JSON_FILE
+from dcam_dist.errors import DataError
+from dcam_dist.evaluation.evaluate import CLUSTER_FILE
+from dcam_dist.evaluation.stored import StoredEvaluation, evaluation_of
 from dcam_dist.maps.naming import ClassNames, class_names
 from dcam_dist.metrics import contingency
 from dcam_dist.report.placing import Placed, place_training_cases
@@ -35,7 +36,7 @@ class Study:
         placed: The training cases in the clustering space.
         cluster_N: Class of each case, from 0; ``UNASSIGNED`` where it is not known.
         head_N: The head's answer, in the same way.
-        evaluation: ``evaluation.json``; ``None`` where the run was not evaluated.
+        evaluation: What ``evaluate`` found; ``None`` where the run was not evaluated, or is in another state by now.
         outdated: Training cases whose cluster in ``clusters.csv`` is not the run's.
         metrics: The lines of ``metrics.jsonl``.
         set_aside: What the training went on without.
@@ -47,7 +48,7 @@ class Study:
     placed: Placed
     cluster_N: Ids
     head_N: Ids
-    evaluation: Mapping[str, Any] | None
+    evaluation: StoredEvaluation | None
     outdated: int
     metrics: tuple[Mapping[str, Any], ...]
     set_aside: tuple[SetAsideCase, ...]
@@ -112,7 +113,8 @@ def open_study(run: Path, cohort: Path | None = None) -> Study:
     with open_processes() as context:
         placed = place_training_cases(restored, opened, context)
         restored.network.to("cpu")
-    told = _evaluated_clusters(run, names)
+    evaluation = _evaluation(restored)
+    told = {} if evaluation is None else _evaluated_clusters(run, names)
     known = dict(zip(placed.case_id_N, placed.class_N.tolist(), strict=True))
     return Study(
         run=restored,
@@ -121,25 +123,19 @@ def open_study(run: Path, cohort: Path | None = None) -> Study:
         placed=placed,
         cluster_N=_of_cases(opened, {case_id: pair[0] for case_id, pair in told.items()} | known),
         head_N=_of_cases(opened, {case_id: pair[1] for case_id, pair in told.items()}),
-        evaluation=_evaluation(run),
+        evaluation=evaluation,
         outdated=sum(case_id in told and told[case_id][0] != number for case_id, number in known.items()),
         metrics=tuple(read_metrics(run)),
         set_aside=read_set_aside(run),
     )
 
 
-def read_tree(path: Path) -> Mapping[str, Any] | None:
-    """A JSON file of one object beside the run; ``None`` where there is none that can be read: the report says so."""
+def _evaluation(run: RestoredRun) -> StoredEvaluation | None:
+    """Of the run as it is now; a damaged one counts as none: the report says that it is missing."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return evaluation_of(run)
+    except DataError:
         return None
-    return tree if isinstance(tree, dict) else None
-
-
-def _evaluation(run: Path) -> Mapping[str, Any] | None:
-    tree = read_tree(run / JSON_FILE)
-    return tree if tree is not None and isinstance(tree.get("rows"), dict) else None
 
 
 def _evaluated_clusters(run: Path, names: ClassNames) -> dict[str, tuple[int, int]]:

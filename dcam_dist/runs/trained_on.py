@@ -5,7 +5,7 @@ and of fewer than ``FEWEST_FOR_RANGES`` cases no range is given, for its ends wo
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -51,14 +51,26 @@ def summarize(cohort: Cohort, case_ids: Iterable[str]) -> TrainedOn:
         UsageError: When the cohort lacks one.
     """
     records = [cohort.case(case_id) for case_id in case_ids]
+    scanners = [scanner_of(record) for record in records]
     return TrainedOn(
         cases=len(records),
-        ranges=_ranges(records),
-        kernels=_counts(known_kernel(record.covariates.get("kernel", "")) for record in records),
-        manufacturers=_counts(known_manufacturer(record.covariates.get("manufacturer", "")) for record in records),
-        slice_thickness_mm=_counts(known_thickness_mm(record.covariates.get(THICKNESS, "")) for record in records),
+        ranges=_ranges(records, scanners),
+        kernels=_counts(scanner.get("kernel", "") for scanner in scanners),
+        manufacturers=_counts(scanner.get("manufacturer", "") for scanner in scanners),
+        slice_thickness_mm=_counts(scanner.get(THICKNESS, "") for scanner in scanners),
         lung_masks=_counts(record.provenance.get("lung_mask", "") for record in records),
     )
+
+
+def scanner_of(record: CaseRecord) -> dict[str, str]:
+    """How a scan was made, as far as its header or table says it; no free text."""
+    given = record.covariates
+    found = {
+        "kernel": known_kernel(given.get("kernel", "")),
+        "manufacturer": known_manufacturer(given.get("manufacturer", "")),
+        THICKNESS: known_thickness_mm(given.get(THICKNESS, "")),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:
@@ -70,13 +82,12 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
     return {**ordered, OTHER: rest} if rest else ordered
 
 
-def _ranges(records: Sequence[CaseRecord]) -> dict[str, tuple[float, float]]:
+def _ranges(records: Sequence[CaseRecord], scanners: Sequence[Mapping[str, str]]) -> dict[str, tuple[float, float]]:
     measured = {
         name: [record.densitometry[name] for record in records if name in record.densitometry]
         for name in DENSITOMETRY_FIELDS
     }
-    thick = [known_thickness_mm(record.covariates.get(THICKNESS, "")) for record in records]
-    measured[THICKNESS] = [float(value) for value in thick if value]
+    measured[THICKNESS] = [float(scanner[THICKNESS]) for scanner in scanners if THICKNESS in scanner]
     ranges = {}
     for name, values in measured.items():
         if len(values) >= FEWEST_FOR_RANGES:

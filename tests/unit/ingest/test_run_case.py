@@ -1,14 +1,17 @@
 """What one task may end in: a record, a quarantine entry, or a stop that no next case would survive."""
 
 import errno
+import logging
 import os
+import warnings
 
 import pytest
+import SimpleITK as sitk
 
 from dcam_dist.config.schema import IngestConfig
 from dcam_dist.errors import CaseRejected, EnvironmentFault, Reason
 from dcam_dist.ingest.fanout import run_cases
-from dcam_dist.ingest.one_case import run_case
+from dcam_dist.ingest.one_case import hushed, run_case
 from dcam_dist.types import QuarantineEntry
 
 
@@ -46,3 +49,16 @@ def test_few_cases_run_here_in_order_and_with_a_private_umask():
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
+
+
+def test_libraries_are_silent_within_and_speak_as_before_afterwards():
+    def loud():
+        levels = [logging.getLogger(name).level for name in ("pydicom", "highdicom")]
+        return sitk.ProcessObject.GetGlobalWarningDisplay(), levels, list(warnings.filters)
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(True)
+    before = loud()
+    with hushed():
+        assert not sitk.ProcessObject.GetGlobalWarningDisplay()
+        assert not logging.getLogger("pydicom").isEnabledFor(logging.CRITICAL)
+    assert loud() == before

@@ -10,6 +10,7 @@ from support.reports import made_up_study
 
 from dcam_dist import evaluation
 from dcam_dist.errors import UsageError
+from dcam_dist.evaluation.stored import StoredEvaluation
 from dcam_dist.report import steadiness
 from dcam_dist.report.build import write_report
 from dcam_dist.report.cards import Seen, cards_of
@@ -82,10 +83,10 @@ def told(study, *, steady=False):
 def test_a_methods_text_says_nothing_that_was_not_done():
     study = made_up_study(20)
     assert "matched to the labels" not in told(study) and "Stability" not in told(study)
-    evaluated = replace(study, evaluation={"rows": {}})
+    evaluated = replace(study, evaluation=StoredEvaluation("dcam", 0, 1, {}))
     assert "matched to the labels one to one" in told(evaluated) and "held fixed on the test split" in told(evaluated)
     assert "bootstrap resamples" in told(study, steady=True)
-    unlabelled = replace(made_up_study(20, labelled=False), evaluation={"rows": {}})
+    unlabelled = replace(made_up_study(20, labelled=False), evaluation=StoredEvaluation("dcam", 0, 1, {}))
     assert "matched" not in told(unlabelled) and "permutation null" not in told(unlabelled)
     assert "split by patient" not in told(study) and "20 patients, none of them in both" in told(study)
 

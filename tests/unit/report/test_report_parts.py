@@ -10,7 +10,7 @@ from support.reports import made_up_study
 
 from dcam_dist.clustering.model import centroid_distances
 from dcam_dist.config.schema import ClusteringConfig, Config, Section
-from dcam_dist.evaluation.scoring import ClusteredSplits, MethodScores, score
+from dcam_dist.evaluation.scoring import ClusteredSplits, score
 from dcam_dist.report import svg
 from dcam_dist.report.case_data import inert_json
 from dcam_dist.report.curves import charts
@@ -20,7 +20,7 @@ from dcam_dist.report.placing import Placed, choose_shown, margins
 from dcam_dist.report.regions import REGIONS, mean_shares, region_masks
 from dcam_dist.report.reproduction import without_paths
 from dcam_dist.report.scatter import planes
-from dcam_dist.report.scores import read_scores, split_tables
+from dcam_dist.report.scores import split_tables
 from dcam_dist.report.steadiness import steadiness
 from dcam_dist.report.variables import Variable, Variables, variables_of
 from dcam_dist.report.variables import column as column_of
@@ -172,15 +172,6 @@ def evaluated(labelled=True):
     splits = ClusteredSplits(ids[0], labels[0], ids[1], labels[1], *points, "PCA 3")
     rules = {"permutations": 20, "bootstrap": 20, "silhouette_cases": 100, "seed": 0}
     return score(splits, clusters=3, labels=("a", "b", "c"), **rules)
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_scores_come_back_from_json_as_they_were(labelled):
-    scores = evaluated(labelled)
-    tree = json.loads(json.dumps(scores.to_dict()))
-    assert MethodScores.from_dict(tree) == scores
-    assert read_scores({"rows": {"dcam": tree}}) == {"dcam": scores}
-    assert read_scores({"rows": {"dcam": {"train": 3}}}) == {} and read_scores(None) == {}
 
 
 def test_the_test_split_comes_first_and_without_labels_there_is_no_forest():
