@@ -91,10 +91,20 @@ def read_volume(cohort: Cohort, case_id: str, window_hu: tuple[float, float]) ->
     Raises:
         VolumeDamaged: When a stored array is missing or damaged.
     """
+    hu, mask = read_hu(cohort, case_id)
+    return windowed(hu, *window_hu), mask
+
+
+def read_hu(cohort: Cohort, case_id: str) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """One case on the training grid, before its HU are windowed: int16 HU and bool mask, both (D, H, W).
+
+    Raises:
+        VolumeDamaged: When a stored array is missing or damaged.
+    """
     hu, mask = cohort.read(case_id)
     if not mask.any():
         raise _without_lungs(cohort, case_id)
-    return windowed(hu, *window_hu), mask
+    return hu, mask
 
 
 def read_patch(

@@ -95,10 +95,15 @@ def render_markdown(results: Mapping[str, MethodScores], split: Split) -> str:
         for name, cells in table.rows.items()
     ]
     header = ["method", *table.columns]
-    alignment = ["---", *("---:" for _ in table.columns)]
-    lines = [f"| {' | '.join(row)} |" for row in (header, alignment, *rows)]
+    lines = table_lines(header, rows)
     verdicts = [f"- {_escaped(line)}" for line in table.verdicts]
     return "\n".join([_escaped(table.caption), "", *lines, "", *verdicts, ""])
+
+
+def table_lines(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown; the first column is text, the others are figures."""
+    alignment = ["---", *("---:" for _ in header[1:])]
+    return [f"| {' | '.join(cells)} |" for cells in (header, alignment, *body)]
 
 
 def render_console(results: Mapping[str, MethodScores], split: Split, console: Console) -> None:

@@ -6,12 +6,17 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dcam_dist.errors import DataError
-from dcam_dist.ingest.csv_rows import csv_rows
+from dcam_dist.ingest.csv_rows import (
+    commas_hint,
+    csv_rows,
+    refuse_many_columns,
+    refuse_other_length,
+    refuse_shared_names,
+)
 
 COLUMNS = ("case_id", "image", "lung_mask", "split", "label", "patient_id")
 NEAR = 0.8
 """Columns this alike (by ``difflib``) to one that the table lacks are taken for a typing error."""
-MOST_COLUMNS = 1000
 _LONGEST_SHOWN = 40
 
 
@@ -57,16 +62,13 @@ def read_case_table(path: Path) -> tuple[TableRow, ...]:
 
 
 def _header(path: Path, line: int, header: list[str]) -> list[str]:
-    if len(header) > MOST_COLUMNS:
-        raise DataError(f"{path}, line {line}: {len(header)} columns, at most {MOST_COLUMNS} are read")
+    refuse_many_columns(path, line, header)
     names = [name.casefold() if name.casefold() in COLUMNS else name for name in header]
     _refuse_misspelt(path, line, names)
     if "image" not in names:
-        hint = "; separate the columns by commas" if any(";" in name or "\t" in name for name in names) else ""
-        raise DataError(f"{path}, line {line}: no column named image{hint}; known columns: {', '.join(COLUMNS)}")
-    folded = [name.casefold() for name in names]
-    if "" in folded or len(set(folded)) != len(folded):
-        raise DataError(f"{path}, line {line}: every column needs a name of its own")
+        known = ", ".join(COLUMNS)
+        raise DataError(f"{path}, line {line}: no column named image{commas_hint(names)}; known columns: {known}")
+    refuse_shared_names(path, line, names)
     return names
 
 
@@ -89,8 +91,7 @@ def _folded(name: str) -> str:
 
 
 def _row(path: Path, line: int, names: list[str], cells: list[str]) -> TableRow:
-    if len(cells) != len(names):
-        raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(names)} columns")
+    refuse_other_length(path, line, names, cells)
     by_name = dict(zip(names, cells, strict=True))
     known = {name: by_name.pop(name, "") for name in COLUMNS}
     if not known["image"]:

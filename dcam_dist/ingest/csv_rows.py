@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dcam_dist.errors import DataError, UsageError
 
 MOST_BYTES = 256 << 20
+MOST_COLUMNS = 1000
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -27,6 +28,42 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from None
+
+
+def refuse_many_columns(path: Path, line: int, names: Sequence[str]) -> None:
+    """Refuse a header that no person made.
+
+    Raises:
+        DataError: When it has more than ``MOST_COLUMNS`` columns.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path}, line {line}: {len(names)} columns, at most {MOST_COLUMNS} are read")
+
+
+def refuse_shared_names(path: Path, line: int, names: Sequence[str]) -> None:
+    """Refuse a header whose columns cannot be told apart.
+
+    Raises:
+        DataError: When a name is empty or, whatever its case, there twice.
+    """
+    folded = [name.casefold() for name in names]
+    if "" in folded or len(set(folded)) != len(folded):
+        raise DataError(f"{path}, line {line}: every column needs a name of its own")
+
+
+def refuse_other_length(path: Path, line: int, names: Sequence[str], cells: Sequence[str]) -> None:
+    """Refuse a row whose cells cannot be put under the columns.
+
+    Raises:
+        DataError: When it has more or fewer cells than there are columns.
+    """
+    if len(cells) != len(names):
+        raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(names)} columns")
+
+
+def commas_hint(names: Sequence[str]) -> str:
+    """What to add to the complaint that a column is missing, where another separator hides it; else empty."""
+    return "; separate the columns by commas" if any(";" in name or "\t" in name for name in names) else ""
 
 
 def _text(path: Path) -> str:

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
+from dcam_dist.clustering import ClusterModel
 from dcam_dist.cohort import Cohort
 from dcam_dist.cohort.stream import read_volume
 from dcam_dist.models import ClusterNetwork, pool_over_lungs
@@ -81,8 +83,21 @@ def map_volume(
     probability_K, clusters = softmax(maps.logit_K), model.clustering
     if clusters is None:
         return MappedCase(record, maps, lung_mask_DHW, int(probability_K.argmax()), probability_K, None)
-    distance_K = clusters.distances(clusters.project(maps.feature_C[None]))[0]
+    distance_K = centroid_distances(clusters, maps.feature_C)
     return MappedCase(record, maps, lung_mask_DHW, int(distance_K.argmin()), probability_K, distance_K)
+
+
+def centroid_distances(clustering: ClusterModel, feature_C: Floats) -> Floats:
+    """Distance of one scan to each centroid in the clustering space, (K,), from its lung-pooled features."""
+    distance_K: Floats = clustering.distances(clustering.project(feature_C[None]))[0]
+    return distance_K
+
+
+def tensors_of(network: ClusterNetwork, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """Volume and mask of one scan where the network is, (1, 1, D, H, W) each."""
+    device = next(network.parameters()).device
+    volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
+    return volume, mask
 
 
 @torch.no_grad()
@@ -98,8 +113,7 @@ def activation_maps(
         last_relu: Whether ``feature_C`` is taken after the last ReLU; without it, a second pass is made.
     """
     network.eval()
-    device = next(network.parameters()).device
-    volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
+    volume, mask = tensors_of(network, volume_DHW, lung_mask_DHW)
     features = network.body(volume)
     pooled = pool_over_lungs(features, mask, network.body.stride)
     dense = network.activation_maps(features)

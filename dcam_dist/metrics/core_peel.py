@@ -19,8 +19,8 @@ def peel_of(lungs_DHW: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
 
     Core and peel go back to Nakano et al. (1999), who halved the lung of each slice; a layer of a fixed thickness in
     three dimensions is ours. The surface is that of both lungs together, also around holes of the mask; where the scan
-    cuts a lung there is none. The coarse grid puts about 4 % of the voxels of a half ball of 45 mm on the wrong side
-    where slices are thin, and 6.7 % where they lie 10 mm apart.
+    cuts a lung there is none. The coarse grid puts 4.1 % of the voxels of a half ball of 45 mm on the wrong side
+    where slices are 1 mm apart, and 4.9 % where they lie 10 mm apart.
 
     Args:
         lungs_DHW: Both lungs, shape (D, H, W), with some room around them where the scan has it.

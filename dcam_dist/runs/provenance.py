@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,10 +15,10 @@ from dcam_dist.runs.run_config import CONFIG, read_run_config
 _PACKAGES = ("torch", "numpy", "safetensors", "scikit-learn", "deepspeed")
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     """The versions of this package, of Python and of the packages that results hang on, where they are installed."""
     found = {"dcam-dist": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

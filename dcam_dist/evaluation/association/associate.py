@@ -1,10 +1,8 @@
 """``associate``: what the clusters of a run go with, in the clinic and on the scans."""
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,17 @@ from dcam_dist.evaluation.association.cases import ClusteredCases, clustered_cas
 from dcam_dist.evaluation.association.clinical import ClinicalTable, JoinCounts, read_clinical_table
 from dcam_dist.evaluation.association.columns import Variable
 from dcam_dist.evaluation.association.gather import Asked, Gathered, gather
-from dcam_dist.evaluation.association.page import FOUND, page_of
+from dcam_dist.evaluation.association.page import differing_line, page_of
 from dcam_dist.evaluation.association.tables import COLUMNS, model_note, survival_note, tables_of
+from dcam_dist.ingest.quality.table import one_line
 from dcam_dist.runs import open_cohort_of, restore_run
+from dcam_dist.runs.provenance import versions
 from dcam_dist.runs.run_config import replace_file
 
 FOLDER = "association"
 JSON_FILE, PAGE_FILE = "association.json", "association.md"
 FORMAT = 1
-PACKAGES = ("dcam-dist", "numpy", "scipy", "statsmodels", "lifelines")
+PACKAGES = ("numpy", "scipy", "statsmodels", "lifelines")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +50,12 @@ class Association:
 
     def lines(self) -> list[str]:
         """What a terminal is told."""
-        tests = [one for one in self.found.compared if np.isfinite(one.test.p_value)]
-        differ = sum(one.q_value < FOUND for one in tests)
         return [
             *([f"table: {self.join.line()}"] if self.join else []),
             f"{len(self.cases.records)} cases, by {self.cases.said}",
-            f"{differ} of {len(tests)} variables differ between {self.cases.kind}s at q < {FOUND}",
-            *(f"beware: {_printable(warning)}" for warning in self.warnings),
-            *(f"left out: {_printable(f'{one.name}: {one.why}')}" for one in self.gathered.left_out),
+            differing_line(self.found, self.cases),
+            *(f"beware: {one_line(warning)}" for warning in self.warnings),
+            *(f"left out: {one_line(f'{one.name}: {one.why}')}" for one in self.gathered.left_out),
         ]
 
 
@@ -162,7 +160,7 @@ def _tree(
         "variables": [_entry(variable) for variable in gathered.variables],
         "left_out": [asdict(one) for one in gathered.left_out],
         "warnings": list(warnings),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
     }
 
 
@@ -176,18 +174,6 @@ def _entry(variable: Variable) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):  # an extra
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
 def _digest(table: Path | None) -> str | None:
     """What identifies the table without its name, which may be a patient's."""
     return None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -11,12 +11,17 @@ from pathlib import Path
 
 from dcam_dist.cohort import Cohort
 from dcam_dist.errors import DataError, UsageError
-from dcam_dist.ingest.csv_rows import csv_rows
+from dcam_dist.ingest.csv_rows import (
+    commas_hint,
+    csv_rows,
+    refuse_many_columns,
+    refuse_other_length,
+    refuse_shared_names,
+)
 from dcam_dist.ingest.lookup import fitting_cases
 
 ID_COLUMNS = ("case_id", "patient_id")
 """Where the ids are looked for without ``--id``."""
-MOST_COLUMNS = 1000
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,12 @@ def read_clinical_table(path: Path, cohort: Cohort, case_id_N: Sequence[str], id
     """
     rows = csv_rows(path)
     header_line, names = next(rows, (1, []))
-    _check_header(path, header_line, names)
+    refuse_many_columns(path, header_line, names)
+    refuse_shared_names(path, header_line, names)
     at = _id_place(path, names, id_column)
     lines = list(rows)
     for line, cells in lines:
-        if len(cells) != len(names):
-            raise DataError(f"{path}, line {line}: {len(cells)} cells under {len(names)} columns")
+        refuse_other_length(path, line, names, cells)
     fitting = fitting_cases(cohort, [cells[at] for _, cells in lines])
     wanted = set(case_id_N)
     named = Counter(fit[0] for fit in fitting if len(fit) == 1)
@@ -111,23 +116,13 @@ def read_clinical_table(path: Path, cohort: Cohort, case_id_N: Sequence[str], id
     return ClinicalTable(columns, counts)
 
 
-def _check_header(path: Path, line: int, names: Sequence[str]) -> None:
-    folded = [name.casefold() for name in names]
-    if len(names) > MOST_COLUMNS:
-        raise DataError(f"{path}, line {line}: {len(names)} columns, at most {MOST_COLUMNS} are read")
-    if "" in folded or len(set(folded)) != len(folded):
-        raise DataError(f"{path}, line {line}: every column needs a name of its own")
-
-
 def _id_place(path: Path, names: Sequence[str], id_column: str | None) -> int:
     folded = [name.casefold() for name in names]
     for name in ID_COLUMNS if id_column is None else (id_column.casefold(),):
         if name in folded:
             return folded.index(name)
     if id_column is None:
-        hint = "; separate the columns by commas" if any(";" in name or "\t" in name for name in names) else ""
-        raise UsageError(
-            f"{path}: no column named {' or '.join(ID_COLUMNS)}; say which holds the ids: --id COLUMN{hint}"
-        )
+        wanted = " or ".join(ID_COLUMNS)
+        raise UsageError(f"{path}: no column named {wanted}; say which holds the ids: --id COLUMN{commas_hint(names)}")
     near = get_close_matches(id_column, names, n=1)
     raise UsageError(f"{path}: no column named {id_column!r}{f'; did you mean {near[0]!r}?' if near else ''}")

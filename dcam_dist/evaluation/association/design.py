@@ -1,5 +1,6 @@
 """What models of cluster effects share: the cases they can use, and the columns of their matrix."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,6 @@ class Design:
         matrix_MP: Their rows: one column for each cluster but the reference, then those of the adjustment.
         clusters: The clusters of the first columns, from 0.
         reference: The cluster that they are compared with.
-        terms: Names of the columns of the adjustment.
         note: Why there is no model, else empty.
         left_out: Clusters that take no part for another reason than few cases.
     """
@@ -38,7 +38,6 @@ class Design:
     matrix_MP: Floats
     clusters: tuple[int, ...]
     reference: int
-    terms: tuple[str, ...]
     note: str = ""
     left_out: tuple[int, ...] = ()
 
@@ -94,25 +93,22 @@ def design_of(complete_N: Mask, cluster_N: Ids, adjust: Sequence[Variable], refe
     used_N = complete_N & np.isin(cluster_N, taking_part)
     if len(taking_part) < 2:
         note = f"fewer than two clusters with {FEW} complete cases"
-        return Design(used_N, np.zeros((int(used_N.sum()), 0)), (), -1, (), note)
+        return Design(used_N, np.zeros((int(used_N.sum()), 0)), (), -1, note)
     reference = min(taking_part, key=lambda cluster: sizes[cluster] < ENOUGH)
     others = tuple(sorted(set(taking_part) - {reference}))
     columns = [(cluster_N[used_N] == cluster).astype(np.float64) for cluster in others]
-    terms: list[str] = []
     for variable in adjust:
-        for term, column_M in _columns_of(variable, used_N):
-            terms.append(term)
-            columns.append(column_M)
+        columns += _columns_of(variable, used_N)
     matrix_MP = np.column_stack(columns)
-    return Design(used_N, matrix_MP, others, reference, tuple(terms), _fault(matrix_MP))
+    return Design(used_N, matrix_MP, others, reference, _fault(matrix_MP))
 
 
-def _columns_of(variable: Variable, used_N: Mask) -> list[tuple[str, Floats]]:
+def _columns_of(variable: Variable, used_N: Mask) -> list[Floats]:
     values_M = variable.values_N[used_N]
     if variable.kind == "numeric":
-        return [(variable.name, values_M.astype(np.float64) - float(values_M.mean()))]
+        return [values_M.astype(np.float64) - float(values_M.mean())]
     levels = sorted(set(values_M.tolist()))
-    return [(f"{variable.name} = {level}", (values_M == level).astype(np.float64)) for level in levels[1:]]
+    return [(values_M == level).astype(np.float64) for level in levels[1:]]
 
 
 def _fault(matrix_MP: Floats) -> str:
@@ -132,3 +128,8 @@ def wald(estimate_P: Floats, covariance_PP: Floats, df_residual: float | None) -
     if df_residual is None:
         return chi2, float(stats.chi2.sf(chi2, len(estimate_P)))
     return chi2 / len(estimate_P), float(stats.f.sf(chi2 / len(estimate_P), len(estimate_P), df_residual))
+
+
+def warning_kinds(caught: Sequence[warnings.WarningMessage]) -> str:
+    """The kinds of a library's warnings, each once: their texts may hold a user's."""
+    return ", ".join(sorted({one.category.__name__ for one in caught}))

@@ -4,7 +4,7 @@ A variable is an array with one value a case: float with NaN where it is missing
 missing. Clusters count from 0; a negative id (``UNASSIGNED``) takes a case out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,16 +167,27 @@ def kruskal_wallis_h(ranks_RN: Floats, group_N: Ids) -> Floats:
 
 
 def _permuted(ranks_N: Floats, group_N: Ids, observed: float) -> float:
-    rng = np.random.default_rng(SEED)
-    drawn, left = [], DRAWS
+    return permutation_p(observed, ranks_N, lambda ranks_RN: kruskal_wallis_h(ranks_RN, group_N), ranks_N.size)
+
+
+def permutation_p(observed: float, values_N: Values, statistics: Callable[[Values], Floats], size: int) -> float:
+    """P of a statistic by ``DRAWS`` random orders of the values.
+
+    Args:
+        observed: The statistic of the values as they are.
+        values_N: What is put in other orders.
+        statistics: Gives the statistic of each row of (R, N) orders, shape (R,).
+        size: How many numbers it holds at once for each row: so many rows are drawn together as memory allows.
+    """
+    rng, drawn, left = np.random.default_rng(SEED), [], DRAWS
     while left:
-        rows = min(left, max(1, _CHUNK // ranks_N.size))
-        drawn.append(kruskal_wallis_h(rng.permuted(np.tile(ranks_N, (rows, 1)), axis=1), group_N))
+        rows = min(left, max(1, _CHUNK // size))
+        drawn.append(statistics(rng.permuted(np.tile(values_N, (rows, 1)), axis=1)))
         left -= rows
-    return share_at_least(observed, np.concatenate(drawn))
+    return _share_at_least(observed, np.concatenate(drawn))
 
 
-def share_at_least(observed: float, drawn_R: Floats) -> float:
+def _share_at_least(observed: float, drawn_R: Floats) -> float:
     """P of a permutation test: how many statistics, its own among them, are as large as the one observed."""
     return (1 + int((drawn_R >= observed - 1e-9 * max(1.0, observed)).sum())) / (1 + drawn_R.size)
 
@@ -208,7 +219,7 @@ def _drawn(table_KL: Ids, observed: float) -> float:
         table_KL.sum(axis=1), table_KL.sum(axis=0), size=DRAWS, random_state=np.random.default_rng(SEED)
     )
     chi2_R = ((drawn_RKL - expected_KL) ** 2 / expected_KL).sum(axis=(1, 2))
-    return share_at_least(observed, chi2_R)
+    return _share_at_least(observed, chi2_R)
 
 
 def q_values(p_N: Floats) -> Floats:

@@ -4,11 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from dcam_dist.evaluation.association.groups import DRAWS, SEED, Floats, Ids, share_at_least
+from dcam_dist.evaluation.association.groups import Floats, Ids, permutation_p
 
 LEAST_ASYMPTOTIC = 10
 """With fewer cases in a group p is from permutations: chi-square finds differences there that are none."""
-_CHUNK = 1 << 22
 
 
 def log_rank(time_N: Floats, event_N: Floats, group_N: Ids) -> tuple[float, float, bool]:
@@ -25,13 +24,11 @@ def log_rank(time_N: Floats, event_N: Floats, group_N: Ids) -> tuple[float, floa
     groups = int(group_N.max()) + 1
     if np.bincount(group_N).min() >= LEAST_ASYMPTOTIC:
         return observed, float(stats.chi2.sf(observed, groups - 1)), False
-    rng, drawn, left = np.random.default_rng(SEED), [], DRAWS
-    while left:
-        rows = min(left, max(1, _CHUNK // (group_N.size * groups)))
-        shuffled_RN = rng.permuted(np.tile(group_N, (rows, 1)), axis=1)
-        drawn.append(log_rank_statistics(time_N, event_N, shuffled_RN))
-        left -= rows
-    return observed, share_at_least(observed, np.concatenate(drawn)), True
+
+    def statistics(group_RN: Ids) -> Floats:
+        return log_rank_statistics(time_N, event_N, group_RN)
+
+    return observed, permutation_p(observed, group_N, statistics, group_N.size * groups), True
 
 
 def log_rank_statistics(time_N: Floats, event_N: Floats, group_RN: Ids) -> Floats:

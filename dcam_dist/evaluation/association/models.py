@@ -17,6 +17,7 @@ from dcam_dist.evaluation.association.design import (
     design_of,
     fitting_design,
     wald,
+    warning_kinds,
 )
 from dcam_dist.evaluation.association.groups import Floats, Ids, present
 from dcam_dist.evaluation.association.permuted import freedman_lane
@@ -166,7 +167,7 @@ def _linear(outcome_M: Floats, design: Design) -> tuple[tuple[Effect, ...], str]
         effects = _effects(fit, design, float(fit.df_resid))
     if not np.isfinite([effect.p_value for effect in effects]).all():
         return (), "no finite estimate (a case that its covariates alone explain?)"
-    return effects, _kinds(caught)
+    return effects, warning_kinds(caught)
 
 
 def _logistic(outcome_M: Floats, design: Design) -> tuple[tuple[Effect, ...], str]:
@@ -188,7 +189,7 @@ def _logistic(outcome_M: Floats, design: Design) -> tuple[tuple[Effect, ...], st
         effects = _effects(fit, design, None)
     if not max(abs(end) for effect in effects[:-1] for end in (effect.low, effect.high)) < LARGEST_INTERVAL:
         return (), "separation or no convergence"
-    return effects, _kinds(caught)
+    return effects, warning_kinds(caught)
 
 
 def _effects(fit: Any, design: Design, df_residual: float | None) -> tuple[Effect, ...]:
@@ -203,10 +204,6 @@ def _effects(fit: Any, design: Design, df_residual: float | None) -> tuple[Effec
     ]
     statistic, p = wald(estimate_K, np.asarray(fit.cov_params())[places, places], df_residual)
     return (*effects, Effect(None, statistic, np.nan, np.nan, np.nan, p))
-
-
-def _kinds(caught: Sequence[warnings.WarningMessage]) -> str:
-    return ", ".join(sorted({one.category.__name__ for one in caught}))
 
 
 def statsmodels() -> Any:

@@ -12,6 +12,8 @@ from dcam_dist.evaluation.association.groups import GroupSummary
 from dcam_dist.evaluation.association.models import LOGISTIC
 from dcam_dist.evaluation.association.survival import SurvivalRow
 from dcam_dist.evaluation.association.tables import model_note, survival_note
+from dcam_dist.evaluation.table import table_lines
+from dcam_dist.ingest.quality.table import one_line
 
 NONE = "–"
 FOUND = 0.05
@@ -59,24 +61,31 @@ def page_of(found: Found, cases: ClusteredCases, gathered: Gathered, join: str, 
 
 def shown(text: str) -> str:
     """A user's text in a cell: in one line, cut, and neither Markdown nor HTML."""
-    line = "".join(character if character.isprintable() else " " for character in text)
+    line = one_line(text)
     line = f"{line[: _LONGEST - 1]}…" if len(line) > _LONGEST else line
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]{}()#+!|~])", r"\\\1", line)
 
 
 def _about(found: Found, cases: ClusteredCases, join: str) -> list[str]:
-    tests = [one for one in found.compared if math.isfinite(one.test.p_value)]
-    differ = sum(one.q_value < FOUND for one in tests)
-    clinical = [one for one in tests if one.variable.source != "densitometry"]
-    of_these = sum(one.q_value < FOUND for one in clinical)
+    of_these, clinical = _differing([one for one in found.compared if one.variable.source != "densitometry"])
     lines = [
         f"{len(cases.records)} cases; {cases.kind}s by {cases.said}.",
         *([f"Table: {join}."] if join else []),
-        f"{differ} of {len(tests)} variables differ between {cases.kind}s at q < {FOUND}; of the {len(clinical)} that "
-        f"are no densitometry, {of_these}.",
+        f"{differing_line(found, cases)}; of the {clinical} that are no densitometry, {of_these}.",
     ]
     return [" ".join(lines), "", _READING, ""]
+
+
+def differing_line(found: Found, cases: ClusteredCases) -> str:
+    """How many of the variables that could be tested differ."""
+    differ, tests = _differing(found.compared)
+    return f"{differ} of {tests} variables differ between {cases.kind}s at q < {FOUND}"
+
+
+def _differing(compared: Sequence[Compared]) -> tuple[int, int]:
+    tests = [one for one in compared if math.isfinite(one.test.p_value)]
+    return sum(one.q_value < FOUND for one in tests), len(tests)
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
@@ -196,12 +205,6 @@ def _left_out(gathered: Gathered) -> list[str]:
         return []
     lines = [f"- {shown(one.name)}: {one.why}" for one in gathered.left_out]
     return ["## Columns that were not looked at", "", *lines, ""]
-
-
-def table_lines(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown; the first column is text, the others are figures."""
-    rule = ["---", *("---:" for _ in header[1:])]
-    return [f"| {' | '.join(cells)} |" for cells in (header, rule, *body)]
 
 
 def p_text(p_value: float) -> str:

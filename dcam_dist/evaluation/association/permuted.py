@@ -3,9 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dcam_dist.evaluation.association.groups import DRAWS, SEED, Floats, share_at_least
-
-_CHUNK = 1 << 21
+from dcam_dist.evaluation.association.groups import Floats, permutation_p
 
 
 def freedman_lane(outcome_M: Floats, matrix_MP: Floats, clusters: int) -> float:
@@ -25,13 +23,11 @@ def freedman_lane(outcome_M: Floats, matrix_MP: Floats, clusters: int) -> float:
     reduced_M = _residuals(np.hstack([constant_M1, matrix_MP[:, clusters:]]), outcome_M[:, None])[:, 0]
     full_MP = np.hstack([constant_M1, matrix_MP])
     observed = float(_wald_hc3(full_MP, reduced_M[:, None], clusters)[0])
-    rng, drawn, left = np.random.default_rng(SEED), [], DRAWS
-    while left:
-        rows = min(left, max(1, _CHUNK // outcome_M.size))
-        shuffled_RM = rng.permuted(np.tile(reduced_M, (rows, 1)), axis=1)
-        drawn.append(_wald_hc3(full_MP, shuffled_RM.T, clusters))
-        left -= rows
-    return share_at_least(observed, np.concatenate(drawn))
+
+    def statistics(reduced_RM: Floats) -> Floats:
+        return _wald_hc3(full_MP, reduced_RM.T, clusters)
+
+    return permutation_p(observed, reduced_M, statistics, 2 * outcome_M.size)
 
 
 def _residuals(matrix_MP: Floats, outcome_MR: Floats) -> Floats:

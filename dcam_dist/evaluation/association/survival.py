@@ -10,7 +10,7 @@ import numpy as np
 
 from dcam_dist.errors import EnvironmentFault
 from dcam_dist.evaluation.association.columns import Variable
-from dcam_dist.evaluation.association.design import EVENTS_PER_TERM, Design, Mask, fitting_design, wald
+from dcam_dist.evaluation.association.design import EVENTS_PER_TERM, Design, Mask, fitting_design, wald, warning_kinds
 from dcam_dist.evaluation.association.groups import FEW, Floats, Ids
 from dcam_dist.evaluation.association.logrank import log_rank
 
@@ -90,7 +90,7 @@ def survival_rows(
 def _kaplan_meier(time_N: Floats, event_N: Floats, inside_N: Mask, cluster: int) -> SurvivalRow:
     n, events = int(inside_N.sum()), int(event_N[inside_N].sum())
     if n < FEW:
-        return SurvivalRow("kaplan-meier", cluster, n, events, note=f"fewer than {FEW} cases")
+        return SurvivalRow(KAPLAN_MEIER, cluster, n, events, note=f"fewer than {FEW} cases")
     from lifelines import KaplanMeierFitter
     from lifelines.utils import median_survival_times
 
@@ -98,7 +98,7 @@ def _kaplan_meier(time_N: Floats, event_N: Floats, inside_N: Mask, cluster: int)
         warnings.simplefilter("ignore")
         fit = KaplanMeierFitter().fit(time_N[inside_N], event_N[inside_N])
         low, high = (float(end) for end in median_survival_times(fit.confidence_interval_).iloc[0])
-    return SurvivalRow("kaplan-meier", cluster, n, events, float(fit.median_survival_time_), low, high)
+    return SurvivalRow(KAPLAN_MEIER, cluster, n, events, float(fit.median_survival_time_), low, high)
 
 
 def _log_rank(time_M: Floats, event_M: Floats, cluster_M: Ids) -> SurvivalRow:
@@ -189,7 +189,7 @@ def _fitted(time_M: Floats, event_M: Floats, design: Design) -> tuple[Any | None
     if not np.abs(ends).max() < LARGEST_LOG_RATIO:
         return None, [], "no convergence"
     found = [(float(tested.loc[name, "test_statistic"]), float(tested.loc[name, "p"])) for name in names]
-    return fit, found, ", ".join(sorted({one.category.__name__ for one in caught}))
+    return fit, found, warning_kinds(caught)
 
 
 def lifelines() -> None:

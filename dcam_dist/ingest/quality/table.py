@@ -123,8 +123,13 @@ def _cells(row: Row, further: Sequence[str]) -> dict[str, str]:
 
 def plain_text(text: str) -> str:
     """Text for a cell of a CSV file: in one line, and nothing that a spreadsheet would take for a formula."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
+    printable = one_line(text)
     return printable if _is_number(printable) else _FORMULA.sub(r"\1\2'", printable)
+
+
+def one_line(text: str) -> str:
+    """Text with a blank for every character that is not printed: line breaks and a terminal's commands."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _is_number(text: str) -> bool:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dcam_dist.maps.faithfulness.explain import DENSITY, GRAD_CAM, RANDOM, RANDOM_WEIGHTS, SHUFFLED, TITLES
 from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.maps.faithfulness.overlap import LEAST_CASES
-from dcam_dist.maps.faithfulness.summary import Estimate, by_grade, chance_of, measured, over_cases
+from dcam_dist.maps.faithfulness.summary import Estimate, by_case, by_grade, chance_of, difference, measured, over_cases
 from dcam_dist.maps.faithfulness.targets import LESIONS, LONG
 from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
-from dcam_dist.maps.faithfulness.text import NONE, cell, table
+from dcam_dist.maps.faithfulness.text import NONE, cell, difference_cell, table
 from dcam_dist.types import UNASSIGNED
 
 Runs = Mapping[str, RunMeasures]
@@ -21,7 +21,16 @@ def agreement(runs: Runs) -> list[str]:
     if LESIONS not in targets:
         parts.append("Lesions: no masks were given (`--lesions`), so this part is left out.")
     for target in targets:
-        head = ["map", "n", "AUPRC by the rule", "as it is", "inverted", "Dice by the rule", "Spearman, as it is"]
+        head = [
+            "map",
+            "n",
+            "AUPRC by the rule",
+            "less chance",
+            "as it is",
+            "inverted",
+            "Dice by the rule",
+            "Spearman, as it is",
+        ]
         rows = [row for name, run in runs.items() for row in _rows(name, run, target)]
         bounds = [row for run in runs.values() for row in _bounds(run, target)]
         rows += [row for place, row in enumerate(bounds) if row not in bounds[:place]]
@@ -47,13 +56,15 @@ def grades(runs: Runs) -> list[str]:
 
 
 def _rows(name: str, run: RunMeasures, target: str) -> list[list[str]]:
-    rows = []
+    rows, chance = [], {case.case_id: chance_of(case, target) for case in run.reported}
     for method in run.methods:
         names = (f"auprc/{target}", f"auprc/{target}/forward", f"auprc/{target}/inverted", f"dice/{target}")
         found = [measured(run, method, measure) for measure in (*names, f"spearman/{target}")]
         rules = run.rules[method, target]
         inverted = f"{sum(rule.sign < 0 for rule in rules)} of {len(rules)}"
-        rows.append([f"{name}: {TITLES[method]}", str(found[0].n), *(cell(one) for one in found), inverted])
+        above = difference(by_case(run, method, names[0]), chance, run.bootstrap, run.seed)
+        first, *others = map(cell, found)
+        rows.append([f"{name}: {TITLES[method]}", str(found[0].n), first, difference_cell(above), *others, inverted])
     return rows
 
 
@@ -71,8 +82,8 @@ def _bounds(run: RunMeasures, target: str) -> list[list[str]]:
     chance = over_cases(run, lambda case: chance_of(case, target))
     best = over_cases(run, lambda case: case.ceiling.get(target, float("nan")))
     return [
-        ["chance", str(chance.n), *[cell(chance)] * 3, *[NONE] * 3],
-        ["best on this grid", str(best.n), *[cell(best)] * 2, *[NONE] * 4],
+        ["chance", str(chance.n), cell(chance), NONE, *[cell(chance)] * 2, *[NONE] * 3],
+        ["best on this grid", str(best.n), cell(best), NONE, cell(best), *[NONE] * 4],
     ]
 
 

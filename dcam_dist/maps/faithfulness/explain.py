@@ -10,9 +10,17 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from dcam_dist.cohort import Cohort
-from dcam_dist.cohort.stream import read_volume
+from dcam_dist.cohort.stream import read_hu, windowed
 from dcam_dist.config.seeds import derived_seed
-from dcam_dist.maps.compute import Floats, MappedCase, activation_maps, map_case, softmax
+from dcam_dist.maps.compute import (
+    Floats,
+    MappedCase,
+    activation_maps,
+    centroid_distances,
+    map_volume,
+    softmax,
+    tensors_of,
+)
 from dcam_dist.maps.faithfulness.grad_cam import grad_cam
 from dcam_dist.maps.faithfulness.randomize import cascade, with_shuffled_head
 from dcam_dist.models import ClusterNetwork, build_network
@@ -65,9 +73,9 @@ def explain(run: RestoredRun, cohort: Cohort, case_id: str) -> Explained:
         UsageError: When the cohort has no such case.
         VolumeDamaged: When its volume is unreadable.
     """
-    mapped = map_case(run, cohort, case_id)
-    volume, lungs = read_volume(cohort, case_id, run.config.data.window_hu)
-    hu = cohort.read(case_id)[0].astype(np.float32)
+    hu, lungs = read_hu(cohort, case_id)
+    volume = windowed(hu, *run.config.data.window_hu)
+    mapped = map_volume(run.model, cohort.case(case_id), volume, lungs)
     place = [case.case_id for case in cohort.cases].index(case_id)
     seed = derived_seed(run.config.seed, "faithfulness", place)
     maps = {
@@ -79,7 +87,7 @@ def explain(run: RestoredRun, cohort: Cohort, case_id: str) -> Explained:
         },
         RANDOM_WEIGHTS: untrained_map(run, volume, lungs, mapped.class_id, seed),
         SHUFFLED: class_map(with_shuffled_head(run.network, seed), volume, lungs, mapped.class_id),
-        DENSITY: -hu,
+        DENSITY: -hu.astype(np.float32),
         RANDOM: smoothed_noise(lungs, seed),
     }
     return Explained(mapped, volume, maps, seed)
@@ -131,11 +139,11 @@ def class_scores(run: RestoredRun, volume_DHW: Floats, lung_mask_DHW: NDArray[np
         Both (K,). A margin is (d_other − d_own) / (d_other + d_own) of the distances to a class's centroid and to the
         nearest other one, −1…1: above 0 the scan belongs to the class. NaN for supervised runs, which have none.
     """
-    maps = _pooled(run, volume_DHW, lung_mask_DHW)
-    probability_K, model = softmax(maps[0]), run.checkpoint.clustering
+    logit_K, feature_C = _pooled(run, volume_DHW, lung_mask_DHW)
+    probability_K, model = softmax(logit_K), run.checkpoint.clustering
     if model is None:
         return probability_K, np.full_like(probability_K, np.nan)
-    distance_K = model.distances(model.project(maps[1][None]))[0]
+    distance_K = centroid_distances(model, feature_C)
     other_K = np.array([np.delete(distance_K, k).min() for k in range(distance_K.size)])
     total_K = np.maximum(other_K + distance_K, np.finfo(np.float32).tiny)
     return probability_K, ((other_K - distance_K) / total_K).astype(np.float32)
@@ -145,8 +153,7 @@ def class_scores(run: RestoredRun, volume_DHW: Floats, lung_mask_DHW: NDArray[np
 def _pooled(run: RestoredRun, volume_DHW: Floats, lung_mask_DHW: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Logits, and the features that the clustering sees."""
     network, last_relu = run.network, run.config.training.last_relu
-    device = next(network.parameters()).device
-    volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
+    volume, mask = tensors_of(network, volume_DHW, lung_mask_DHW)
     pooled = network.pooled_features(volume, mask)
     seen = pooled if last_relu else network.pooled_features(volume, mask, last_relu=False)
     return network.classify(pooled)[0].cpu().numpy(), seen[0].cpu().numpy()

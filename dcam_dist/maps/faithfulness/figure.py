@@ -11,7 +11,7 @@ from dcam_dist.maps import style
 from dcam_dist.maps.faithfulness.example import Example
 from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.maps.faithfulness.panels import draw_curves, draw_grades, draw_layer, draw_similarity, draw_target
-from dcam_dist.maps.faithfulness.summary import measures_of
+from dcam_dist.maps.faithfulness.summary import scores_of
 from dcam_dist.maps.faithfulness.targets import TITLES as TARGETS
 
 WIDTH_INCHES, FONT = 12.0, 11
@@ -75,9 +75,9 @@ def _draw_scale(axes: Axes) -> None:
 
 def _draw_curves(part: SubFigure, runs: Mapping[str, RunMeasures]) -> None:
     kinds = ("deletion", "insertion")
-    wanted = [(name, run, score) for name, run in runs.items() for score in _scores(run)]
+    wanted = [(name, run, score) for name, run in runs.items() for score in scores_of(run)]
     if len(runs) > 1:  # one score of each run: the margin, where it has one
-        wanted = [(name, run, _scores(run)[-1]) for name, run in runs.items()]
+        wanted = [(name, run, scores_of(run)[-1]) for name, run in runs.items()]
     axes = part.subplots(1, 2 * len(wanted), squeeze=False)[0]
     for place, (name, run, score) in enumerate(wanted):
         for axis, kind in zip(axes[2 * place :], kinds, strict=False):
@@ -86,10 +86,6 @@ def _draw_curves(part: SubFigure, runs: Mapping[str, RunMeasures]) -> None:
             axis.set_title(f"{kind}, {name}" if len(runs) > 1 else kind, fontsize=FONT)
     known = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     part.legend(known.values(), known, loc="outside lower center", ncols=4, fontsize=FONT - 1, frameon=False)
-
-
-def _scores(run: RunMeasures) -> list[str]:
-    return [one for one in ("probability", "margin") if f"gap/normal/{one}" in measures_of(run, run.own)]
 
 
 def _draw_dots(part: SubFigure, runs: Mapping[str, RunMeasures]) -> None:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dcam_dist.maps.compute import tensors_of
 from dcam_dist.models import ClusterNetwork, pool_over_lungs
 
 Floats = NDArray[np.float32]
@@ -30,8 +31,7 @@ def grad_cam(
         Not below 0, trilinear on the training grid.
     """
     network.eval()
-    device = next(network.parameters()).device
-    volume, mask = (torch.from_numpy(array)[None, None].to(device) for array in (volume_DHW, lung_mask_DHW))
+    volume, mask = tensors_of(network, volume_DHW, lung_mask_DHW)
     kept: list[Tensor] = []
     handle = stage.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dcam_dist.maps.faithfulness.agreement import agreement, grades
+from dcam_dist.maps.faithfulness.case import SCORES
 from dcam_dist.maps.faithfulness.explain import DCAM, TITLES
 from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.maps.faithfulness.summary import (
@@ -23,9 +24,7 @@ READ = (
     f"interval below {LEAST_FOR_INTERVAL}. Intervals are over scans, given these networks: they do not contain what "
     "another training would change."
 )
-GAPS = {
-    f"gap/{part}/{score}": f"{score}, {part}" for part in ("normal", "blurred") for score in ("probability", "margin")
-}
+GAPS = {f"gap/{part}/{score}": f"{score}, {part}" for part in ("normal", "blurred") for score in SCORES}
 
 
 def render(runs: Runs, figure: str) -> str:
@@ -67,7 +66,7 @@ def _about(name: str, run: RunMeasures) -> str:
 def _perturbation(runs: Runs) -> list[str]:
     measures = [one for one in GAPS if any(one in measures_of(run, run.own) for run in runs.values())]
     gaps, areas = [], []
-    parts = [f"{kind}/normal/{score}" for score in ("probability", "margin") for kind in ("deletion", "insertion")]
+    parts = [f"{kind}/normal/{score}" for score in SCORES for kind in ("deletion", "insertion")]
     parts = [one for one in parts if any(one in measures_of(run, run.own) for run in runs.values())]
     for name, run in runs.items():
         for method in (method for method in run.methods if _curved(run, method)):

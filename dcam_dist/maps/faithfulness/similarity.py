@@ -28,17 +28,17 @@ def spearman(first_N: Volume, second_N: Volume) -> float:
 
 
 def ssim(first_DHW: Volume, second_DHW: Volume, lung_mask_DHW: NDArray[np.bool_]) -> float:
-    """Structural similarity (Wang 2004, IEEE TIP 13:600), mean over the lungs; 1 for maps of the same shape.
+    """Structural similarity (Wang 2004, IEEE TIP 13:600), mean over the lungs.
 
-    Each map is first brought to 0…1 by its lowest and highest value in the lungs. Windows see lung voxels only: each
-    is a normalized convolution.
+    Each map is first brought to 0…1 by its lowest and highest value in the lungs, so that maps that differ by a
+    positive factor and an offset alone have 1. Windows see lung voxels only: each is a normalized convolution.
 
     Returns:
         −1 to 1; NaN where either map does not vary.
     """
-    scaled = [_scaled(values, lung_mask_DHW) for values in (first_DHW, second_DHW)]
-    if any(np.isnan(values).all() for values in scaled):
+    if not (varies(first_DHW[lung_mask_DHW]) and varies(second_DHW[lung_mask_DHW])):
         return float("nan")
+    scaled = [_scaled(values, lung_mask_DHW) for values in (first_DHW, second_DHW)]
     weight = gaussian_filter(lung_mask_DHW.astype(np.float64), WINDOW_VOXELS)[lung_mask_DHW]
     first, second = (np.where(lung_mask_DHW, values, 0.0) for values in scaled)
 
@@ -56,4 +56,4 @@ def ssim(first_DHW: Volume, second_DHW: Volume, lung_mask_DHW: NDArray[np.bool_]
 def _scaled(values_DHW: Volume, lung_mask_DHW: NDArray[np.bool_]) -> Volume:
     values = values_DHW.astype(np.float64)
     low, high = values[lung_mask_DHW].min(), values[lung_mask_DHW].max()
-    return (values - low) / (high - low) if high > low else np.full(values.shape, np.nan)
+    return np.asarray((values - low) / (high - low))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
-from dcam_dist.maps.faithfulness.case import CaseMeasures
+from dcam_dist.maps.faithfulness.case import SCORES, CaseMeasures
 from dcam_dist.maps.faithfulness.measure import RunMeasures
 from dcam_dist.metrics.resampling import bootstrap_interval
 from dcam_dist.types import UNASSIGNED
@@ -84,6 +84,12 @@ def measured(run: RunMeasures, method: str, measure: str) -> Estimate:
 def measures_of(run: RunMeasures, method: str) -> tuple[str, ...]:
     """The names of what was measured of a method."""
     return tuple(dict.fromkeys(name for case in run.reported for name in case.values[method]))
+
+
+def scores_of(run: RunMeasures) -> tuple[str, ...]:
+    """The scores that the own map's order of the voxels was followed by: of supervised runs there is no margin."""
+    known = measures_of(run, run.own)
+    return tuple(score for score in SCORES if f"gap/normal/{score}" in known)
 
 
 def estimates(run: RunMeasures) -> dict[str, dict[str, Estimate]]:

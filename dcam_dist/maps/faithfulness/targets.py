@@ -12,7 +12,7 @@ from dcam_dist.cohort import Cohort
 from dcam_dist.cohort.layout import NATIVE_LEVEL
 from dcam_dist.cohort.spatial import resample, to_sitk
 from dcam_dist.errors import DataError, UsageError
-from dcam_dist.ingest.lookup import resolve_case_ids
+from dcam_dist.ingest.lookup import fitting_cases
 from dcam_dist.types import Geometry
 
 Shares = NDArray[np.float32]
@@ -39,13 +39,9 @@ def find_lesions(folder: Path | None, cohort: Cohort) -> dict[str, Path]:
     """
     if folder is None:
         return {}
-    found = {}
-    for file in sorted(folder.glob(f"*/{LESION_FILE}")):
-        try:
-            (case_id,) = resolve_case_ids(cohort, [file.parent.name])
-        except UsageError:
-            continue
-        found[case_id] = file
+    files = sorted(folder.glob(f"*/{LESION_FILE}"))
+    fitting = fitting_cases(cohort, [file.parent.name for file in files])
+    found = {fit[0]: file for file, fit in zip(files, fitting, strict=True) if len(fit) == 1}
     if not found:
         raise UsageError(f"{folder}: no lesion mask of a case of {cohort.path}; they are sought as CASE/{LESION_FILE}")
     return found

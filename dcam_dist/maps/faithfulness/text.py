@@ -1,10 +1,13 @@
 """Numbers and tables as Markdown."""
 
+import math
 from collections.abc import Sequence
 
 from dcam_dist.maps.faithfulness.summary import Difference, Estimate
 
 NONE = "–"
+DIGITS = 2
+"""Significant ones, of every number."""
 SMALL = 1e-4
 """Below it, powers of ten: zeros after the point are not to be counted."""
 WORTH = 0.01
@@ -17,13 +20,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, alignment, *rows))
 
 
-def cell(found: Estimate, digits: int = 2) -> str:
+def cell(found: Estimate) -> str:
     """Median and interval, where there is one."""
     if not found.n:
         return NONE
-    if found.low != found.low:
-        return plain(found.median, digits)
-    return f"{plain(found.median, digits)} [{plain(found.low, digits)}, {plain(found.high, digits)}]"
+    if math.isnan(found.low):
+        return plain(found.median)
+    return f"{plain(found.median)} [{plain(found.low)}, {plain(found.high)}]"
 
 
 def difference_cell(found: Difference) -> str:
@@ -37,7 +40,7 @@ def difference_text(found: Difference) -> str:
     """The same, never bold."""
     if not found.n:
         return NONE
-    if found.low != found.low:
+    if math.isnan(found.low):
         return signed(found.median)
     return f"{signed(found.median)} [{signed(found.low)}, {signed(found.high)}], {p_value(found.p_value)}"
 
@@ -49,19 +52,19 @@ def apart(found: Difference) -> bool:
 
 def p_value(value: float) -> str:
     """As printed; nothing differs: no test."""
-    if value != value:  # noqa: PLR0124
+    if math.isnan(value):
         return "no test"
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
-def plain(value: float, digits: int = 2) -> str:
+def plain(value: float) -> str:
     """A number in significant digits, with a real minus sign."""
-    return _written(value, digits).replace("-", "−")
+    return _written(value).replace("-", "−")
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed(value: float) -> str:
     """The same with its sign; 0 has none."""
-    return f"{'+' if value > 0 else ''}{plain(value, digits)}"
+    return f"{'+' if value > 0 else ''}{plain(value)}"
 
 
 def whole(value: float) -> str:
@@ -74,10 +77,10 @@ def listed(words: Sequence[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _written(value: float, digits: int) -> str:
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+def _written(value: float) -> str:
+    mantissa, exponent = f"{value:.{DIGITS - 1}e}".split("e")
     if value == 0:
         return "0"
     if abs(value) < SMALL:
         return f"{mantissa}e{int(exponent)}"
-    return f"{float(f'{mantissa}e{exponent}'):.{max(0, digits - 1 - int(exponent))}f}"
+    return f"{float(f'{mantissa}e{exponent}'):.{max(0, DIGITS - 1 - int(exponent))}f}"

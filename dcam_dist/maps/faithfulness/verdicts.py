@@ -13,8 +13,8 @@ from dcam_dist.maps.faithfulness.summary import (
     chance_of,
     difference,
     estimate,
-    measures_of,
     over_cases,
+    scores_of,
     unordered,
 )
 from dcam_dist.maps.faithfulness.targets import LONG
@@ -40,11 +40,10 @@ def verdicts(runs: Mapping[str, RunMeasures]) -> list[str]:
 
 
 def _of_run(run: RunMeasures) -> list[str]:
-    scores = [score for score in ("probability", "margin") if f"gap/normal/{score}" in measures_of(run, run.own)]
     return [
         *([belonging(run)] if run.names.kind == "cluster" else []),
         *(pointing(run, target) for target in run.targets),
-        *(ordering(run, part, score) for score in scores for part in ("normal", "blurred")),
+        *(ordering(run, part, score) for score in scores_of(run) for part in ("normal", "blurred")),
         noticing(run),
     ]
 

@@ -1,6 +1,5 @@
 """``faithfulness``: measure runs, write what was found, and say it."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,6 @@ from dcam_dist.runs import RestoredRun, open_cohort_of, restore_run
 
 JSON_FILE, TABLE_FILE, FIGURE = "faithfulness.json", "faithfulness.md", "faithfulness.png"
 Looked = tuple[RestoredRun, RunMeasures]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +67,15 @@ def faithfulness(
     names = _names(restored)
     if out is not None and len({tuple(c.case_id for c in one.cases) for one in opened}) > 1:
         raise UsageError("the runs are of different cohorts; compare those of one cohort, or leave --out away")
+    folder = None if lesions is None else Path(lesions)
+    masks = [find_lesions(folder, store) for store in opened]
     looked: dict[str, Looked] = {}
     files: list[Path] = []
-    for name, run, store in zip(names, restored, opened, strict=True):
-        masks = find_lesions(None if lesions is None else Path(lesions), store)
-        looked[name] = run, _measured(run, store, masks, cases)
-        files += write({name: looked[name]}, store, masks, run.path)
+    for name, run, store, known in zip(names, restored, opened, masks, strict=True):
+        looked[name] = run, _measured(run, store, known, cases)
+        files += write({name: looked[name]}, store, known, run.path)
     if out is not None:
-        masks = find_lesions(None if lesions is None else Path(lesions), opened[0])
-        files += write(looked, opened[0], masks, Path(out))
+        files += write(looked, opened[0], masks[0], Path(out))
     for run in restored:  # only now: of several runs, those that are done are not measured again either
         (run.path / JOURNAL).unlink(missing_ok=True)
     found = {name: measures for name, (_, measures) in looked.items()}

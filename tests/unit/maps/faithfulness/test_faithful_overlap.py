@@ -79,6 +79,13 @@ def test_a_map_that_only_rounding_moves_does_not_vary():
     assert not varies(constant) and np.isnan(spearman(constant, np.arange(50.0)))
 
 
+def test_a_map_that_only_rounding_moves_has_no_structure():
+    lungs = np.ones((6, 8, 8), bool)
+    rounded, other = np.full(lungs.shape, 0.3, np.float32), np.random.default_rng(7).normal(size=lungs.shape)
+    rounded[::2] = np.nextafter(np.float32(0.3), np.float32(1))
+    assert np.isnan(ssim(rounded, other, lungs)) and np.isnan(ssim(other, rounded, lungs))
+
+
 def test_rank_correlation_and_structural_similarity_of_a_map_with_itself_are_1():
     rng = np.random.default_rng(5)
     lungs = rng.random((6, 8, 8)) < 0.7

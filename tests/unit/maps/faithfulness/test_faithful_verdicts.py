@@ -137,7 +137,7 @@ def test_numbers_keep_their_significant_digits():
     assert [plain(value) for value in (0, 0.0004321, -0.5, 0.0996, 12.3, 3.2e-7)] == [
         *("0", "0.00043", "−0.50", "0.10", "12", "3.2e−7")
     ]
-    assert plain(0.6054, 3) == "0.605" and signed(0.0001234) == "+0.00012" and signed(0) == "0"
+    assert plain(0.6054) == "0.61" and signed(0.0001234) == "+0.00012" and signed(0) == "0"
     assert cell(Estimate(5, 0.25, float("nan"), float("nan"))) == "0.25"
     assert cell(Estimate(9, 0.25, 0.1, 0.4)) == "0.25 [0.10, 0.40]"
 
@@ -148,3 +148,4 @@ def test_the_report_says_what_its_intervals_contain():
     text = render({"dcam": replace(run, rules=rules)}, "figure.png")
     assert "no interval below 6" in text and "over scans, given these networks" in text
     assert "| dcam: dCAM | 4 | 0.20 |" in text  # a median, no interval
+    assert "| dcam: dCAM | 4 | 0.30 | +0.20 |" in text  # AUPRC, and what it has more than chance
