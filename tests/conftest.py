@@ -12,6 +12,23 @@ from support.cohorts import make_cohort, settings
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+
+@pytest.fixture(autouse=True)
+def same_process():
+    """What one test leaves changed in the process, another that knows nothing of it would fail by."""
+    import torch
+
+    before = _of_process(torch)
+    yield
+    assert _of_process(torch) == before
+
+
+def _of_process(torch):
+    umask = os.umask(0)
+    os.umask(umask)
+    return oct(umask), torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+
+
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -1,9 +1,12 @@
 """The cases as points of a plane: along the first axes of the clustering space, and by UMAP."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dcam_dist.maps.compute import Floats
@@ -67,7 +70,7 @@ def _first_axes(points_NP: Floats) -> Plane:
 
 
 def _umap(points_NP: Floats, seed: int) -> NDArray[np.float64] | None:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _same_threads():
         warnings.simplefilter("ignore")  # of numba, and that a seed takes one thread
         try:
             from umap import UMAP
@@ -75,3 +78,13 @@ def _umap(points_NP: Floats, seed: int) -> NDArray[np.float64] | None:
             return None
         model = UMAP(n_neighbors=min(NEIGHBOURS, len(points_NP) - 1), random_state=seed, n_jobs=1)
         return np.asarray(model.fit_transform(points_NP), dtype=np.float64)
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """Numba sets the OpenMP threads of the whole process; with others the same training ends in other last bits."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from support.canary import NAME
 from support.cohorts import BASELINE_SHAPE, damage_case, make_cohort, settings
 
@@ -138,6 +139,8 @@ def test_umap_is_the_same_again_and_left_out_with_a_line_where_it_is_not_install
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, "umap")
         pytest.importorskip("umap")
+        threads = torch.get_num_threads()
         first, second = (planes(points, 3)[0][1].points_N2 for _ in range(2))
+    assert torch.get_num_threads() == threads  # those of the process are not numba's to set
     assert first.shape == (30, 2) and np.isfinite(first).all()
     np.testing.assert_array_equal(first, second)
