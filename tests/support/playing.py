@@ -94,6 +94,7 @@ def play(row: Row, stage: Stage, folder: Path, *, without: str = "") -> list[Pla
     finally:
         unmount(run)
 
+
 def _play(start: Start, index: int, cohort: Path, run: Path, folder: Path, faults: Sequence[str]) -> Played:
     if start.before:
         BEFORE[start.before](run)
