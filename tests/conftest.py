@@ -6,30 +6,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
+import torch
 from support.cohorts import make_cohort, settings
 
 # a busy machine is no failure
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
 
 @pytest.fixture(autouse=True)
 def same_process():
     """What one test leaves changed in the process, another that knows nothing of it would fail by."""
-    import torch
-
-    before = _of_process(torch)
+    before = _of_process()
     yield
-    assert _of_process(torch) == before
+    assert _of_process() == before
 
 
-def _of_process(torch):
+def _of_process():
     umask = os.umask(0)
     os.umask(umask)
     return oct(umask), torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
-
-
-REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from dcam_dist.types import Position
 STRUCK = ("kill@", "stop@")
 OURS = re.compile(r'File ".*dcam_dist/\w+')
 """In a traceback; torchrun has one of its own when it is asked to end."""
-TORCHRUN_ABORTS = "SignalException"
-"""Once its ranks have left, torchrun raises this to end with 1, and may abort in C++ while it does (torch 2.13)."""
+TORCHRUN_ABORTS = "terminate called without an active exception"
+"""What torchrun says where it ends in an abort instead of with 1, a thread of its own still running (torch 2.13)."""
 GRACE_S = 5.0
 LONGEST_S = 90.0
 
