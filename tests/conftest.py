@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 # before torch is imported: the volumes are tiny, and threads that wait for each other are slow on a busy machine
@@ -8,6 +9,10 @@ import hypothesis
 import pytest
 import torch
 from support.cohorts import make_cohort, settings
+
+# what starts this in the background may have SIGINT ignored, and programs started by the tests would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a busy machine is no failure
 hypothesis.settings.register_profile("patient", deadline=None)
